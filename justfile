@@ -1,0 +1,52 @@
+# Recipes for everyday work. `just ci` is what decides; the others are its parts, and more.
+
+# List the recipes.
+default:
+    @just --list
+
+# Format the code.
+fmt:
+    cargo fmt --all
+
+# Lint everything as CI does.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Run all tests; `just test lost_nodes` runs those whose name has it.
+test filter="":
+    cargo test --workspace {{filter}}
+
+# Run the tests with nextest, which kills what hangs and names what leaks.
+nextest *arguments:
+    cargo nextest run --workspace {{arguments}}
+
+# Build the documentation and fail on a broken link.
+doc:
+    RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --document-private-items
+
+# Check licences, advisories and sources of the dependencies.
+deny:
+    cargo deny --locked check
+
+# Everything that has to pass.
+ci:
+    .ci/run
+
+# Compare with socat and bash on this machine: throughput, startup or memory.
+bench name="throughput" rounds="":
+    DPIPES_BENCH_ROUNDS={{rounds}} cargo bench --bench {{name}}
+
+# Fuzz one target for a minute; without a name, list them.
+fuzz target="" seconds="60":
+    {{ if target == "" { "cargo +nightly fuzz list" } else { "cargo +nightly fuzz run " + target + " -- -max_total_time=" + seconds } }}
+
+# Write the man pages and completions to target/man and target/completions.
+man:
+    mkdir -p target/man target/completions
+    cargo run --quiet --bin dpipes -- man target/man
+    for shell in bash zsh fish; do cargo run --quiet --bin dpipes -- completions $shell > target/completions/dpipes.$shell; done
+
+# Three nodes on this machine, a pipe over them, and away with them.
+demo:
+    cargo build --release --bins
+    PATH="$PWD/target/release:$PATH" bash -ec 'trap "dpipes lab down" EXIT; dpipes lab up 3; dpipes nodes; dpipes check "seq 100000 | sort -r | head -n 3"; dpipes --print-status "seq 100000 | sort -r | head -n 3"'
