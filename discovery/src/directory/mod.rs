@@ -1,0 +1,296 @@
+//! One layer above all registries: what they say, held and merged.
+//!
+//! The core is pure ([`fold`], [`merge`], [`outliers`]: answers, errors and a clock in, a snapshot out). Around it there is one thin
+//! task for each registry and service asked for, and one that keeps time for all.
+
+mod fold;
+mod merge;
+mod outliers;
+mod snapshot;
+mod task;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+use self::{fold::Fold, outliers::Outliers};
+pub use self::{
+    fold::{ABSENT_LINGER, RECONNECT_LINGER},
+    outliers::Probe,
+    snapshot::{Address, Candidate, Snapshot, Source},
+};
+use crate::{NodeId, Registry, RegistryError, ServiceName};
+
+/// How long the first use of a service waits for its first answer: more than any healthy registry needs.
+pub const FIRST_ANSWER: Duration = Duration::from_secs(2);
+/// Watches per registry; further services are polled. Some registries spend a connection or more on each, and throttle beyond.
+pub const MAX_WATCHES: usize = 64;
+/// Suspects waiting to be handed to registries. They are hints; more than this at once help nobody and are dropped.
+const SUSPECTS: usize = 64;
+
+/// What all registries know, watched as long as somebody reads. Clones are the same directory; the last one ends its tasks.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+    /// Aborted on drop.
+    _tasks: JoinSet<()>,
+}
+
+struct Shared {
+    registries: Vec<Arc<dyn Registry>>,
+    names: Arc<[Arc<str>]>,
+    feeds: Mutex<BTreeMap<ServiceName, Running>>,
+    outliers: Arc<Mutex<Outliers>>,
+    /// An ejection began or ended.
+    changed: Notify,
+    suspects: mpsc::Sender<NodeId>,
+}
+
+/// A service that is watched.
+struct Running {
+    feed: Arc<Feed>,
+    /// Aborted on drop.
+    _tasks: JoinSet<()>,
+    mode: task::Mode,
+    idle_since: Option<Instant>,
+}
+
+/// One service's state, shared by its tasks.
+struct Feed {
+    service: ServiceName,
+    names: Arc<[Arc<str>]>,
+    outliers: Arc<Mutex<Outliers>>,
+    folds: Mutex<Vec<Fold>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+}
+
+// === impl Directory ===
+
+impl Directory {
+    /// A directory of these registries, the most trusted first. Asks nobody before somebody subscribes.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    #[must_use]
+    pub fn new(registries: Vec<Arc<dyn Registry>>) -> Self {
+        let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+        let names = registries.iter().map(|registry| {
+            let count = seen.entry(registry.name()).or_default();
+            *count += 1;
+            match count {
+                1 => registry.name().into(),
+                n => format!("{}-{n}", registry.name()).into(),
+            }
+        });
+        let names = names.collect();
+        let (suspects, suspected) = mpsc::channel(SUSPECTS);
+        let shared = Arc::new(Shared {
+            registries: registries.clone(),
+            names,
+            feeds: Mutex::default(),
+            outliers: Arc::default(),
+            changed: Notify::new(),
+            suspects,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task::keep_time(Arc::clone(&shared)));
+        tasks.spawn(task::suspect(registries, suspected));
+        Self {
+            owner: Arc::new(Owner {
+                shared,
+                _tasks: tasks,
+            }),
+        }
+    }
+
+    /// Follows a service. The first subscription begins to watch it; ten minutes after the last receiver is gone the watch ends.
+    #[must_use]
+    pub fn subscribe(&self, service: &ServiceName) -> watch::Receiver<Arc<Snapshot>> {
+        let shared = &self.owner.shared;
+        let mut feeds = lock(&shared.feeds);
+        if let Some(running) = feeds.get_mut(service) {
+            running.idle_since = None;
+            return running.feed.snapshot.subscribe();
+        }
+        let watched = feeds.values().filter(|r| r.mode == task::Mode::Watch);
+        let mode = if watched.count() < MAX_WATCHES {
+            task::Mode::Watch
+        } else {
+            task::Mode::Poll
+        };
+        let folds = vec![Fold::default(); shared.registries.len()];
+        let empty = merge::merge(
+            service,
+            &shared.names,
+            &folds,
+            &Outliers::default(),
+            Instant::now(),
+        );
+        let feed = Arc::new(Feed {
+            service: service.clone(),
+            names: Arc::clone(&shared.names),
+            outliers: Arc::clone(&shared.outliers),
+            folds: Mutex::new(folds),
+            snapshot: watch::Sender::new(Arc::new(empty)),
+        });
+        let mut tasks = JoinSet::new();
+        for (index, registry) in shared.registries.iter().enumerate() {
+            tasks.spawn(task::follow(
+                Arc::clone(registry),
+                index,
+                Arc::clone(&feed),
+                mode,
+            ));
+        }
+        let receiver = feed.snapshot.subscribe();
+        let running = Running {
+            feed,
+            _tasks: tasks,
+            mode,
+            idle_since: None,
+        };
+        feeds.insert(service.clone(), running);
+        receiver
+    }
+
+    /// The present snapshot. The first use of a service waits until every registry has answered or failed, [`FIRST_ANSWER`] at most.
+    pub async fn snapshot(&self, service: &ServiceName) -> Arc<Snapshot> {
+        let mut receiver = self.subscribe(service);
+        let complete = receiver.wait_for(|snapshot| snapshot.is_complete());
+        let _ = tokio::time::timeout(FIRST_ANSWER, complete).await;
+        receiver.borrow().clone()
+    }
+
+    /// Every service that any registry lists, for near names; each registry's error beside it.
+    pub async fn services(&self) -> (BTreeSet<ServiceName>, Vec<(Arc<str>, RegistryError)>) {
+        let shared = &self.owner.shared;
+        let (mut all, mut errors) = (BTreeSet::new(), Vec::new());
+        for (registry, name) in shared.registries.iter().zip(shared.names.iter()) {
+            match tokio::time::timeout(FIRST_ANSWER, registry.services()).await {
+                Ok(Ok(services)) => all.extend(services),
+                Ok(Err(error)) => errors.push((Arc::clone(name), error)),
+                Err(_) => {
+                    let error = RegistryError::unavailable("no answer in time");
+                    errors.push((Arc::clone(name), error));
+                }
+            }
+        }
+        (all, errors)
+    }
+
+    /// A dial failed: leaves the node out for 5 s, doubling to 60 s, and tells the registries.
+    pub fn failed(&self, node: &NodeId) {
+        let shared = &self.owner.shared;
+        lock(&shared.outliers).failed(node, Instant::now());
+        // A full queue drops the hint, and the node is ejected nevertheless.
+        let _ = shared.suspects.try_send(node.clone());
+        shared.republish();
+    }
+
+    /// A dial or a request went well: the node is used again.
+    pub fn succeeded(&self, node: &NodeId) {
+        lock(&self.owner.shared.outliers).succeeded(node);
+        self.owner.shared.republish();
+    }
+
+    /// A probe of a node whose registry knows no health ended.
+    pub fn probed(&self, node: &NodeId, probe: Probe) {
+        lock(&self.owner.shared.outliers).probed(node, probe, Instant::now());
+        self.owner.shared.republish();
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.shared.names.iter()).finish()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Publishes every feed anew, after an ejection began or ended.
+    fn republish(&self) {
+        for running in lock(&self.feeds).values() {
+            running.feed.publish();
+        }
+        self.changed.notify_one();
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// Changes one registry's fold and publishes what comes of it; returns when that fold next needs a look.
+    fn change(&self, index: usize, change: impl FnOnce(&mut Fold)) -> Option<Instant> {
+        let deadline = {
+            let mut folds = lock(&self.folds);
+            change(&mut folds[index]);
+            folds[index].deadline()
+        };
+        self.publish();
+        deadline
+    }
+
+    fn publish(&self) {
+        self.snapshot.send_if_modified(|last| {
+            // Under this lock, so that an older merge never replaces a newer one.
+            let new = {
+                let (folds, outliers) = (lock(&self.folds), lock(&self.outliers));
+                merge::merge(
+                    &self.service,
+                    &self.names,
+                    &folds,
+                    &outliers,
+                    Instant::now(),
+                )
+            };
+            let differs = new.differs(last);
+            *last = Arc::new(new);
+            differs
+        });
+    }
+}
+
+/// Locks for a short copy. A panic while holding leaves whole values behind, so poison is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use crate::{Health, Instance, NodeId, ServiceName};
+
+    pub(crate) fn service() -> ServiceName {
+        ServiceName::new("noded").unwrap()
+    }
+
+    pub(crate) fn instance(node: &str) -> Instance {
+        Instance {
+            service: service(),
+            node: NodeId::new(node).unwrap(),
+            host: node.to_owned(),
+            port: 3747,
+            weight: 10,
+            health: Health::Unknown,
+            tags: BTreeSet::new(),
+            meta: BTreeMap::new(),
+        }
+    }
+}
