@@ -31,3 +31,5 @@ pub mod id;
 pub mod media;
 pub mod variable;
 pub mod word;
+
+pub mod expr;
