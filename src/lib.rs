@@ -33,3 +33,5 @@ pub mod variable;
 pub mod word;
 
 pub mod expr;
+pub mod mux;
+pub mod wire;

@@ -1,0 +1,460 @@
+//! One direction of a stream: as its writer, and as its reader.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+
+use super::{code, inbox::Inbox, payload::Payload};
+use crate::wire::limits;
+
+/// Window of a one-way stream unless its reader chooses another: what a local network needs at 1 GB/s and a round trip of 1 ms.
+pub const DEFAULT_WINDOW: u32 = 1 << 20;
+
+/// What a writer may queue before it must wait: two of the largest reads of a pipe, so that one is filled while the other is sent.
+pub const SEND_QUEUE: usize = 512 << 10;
+
+/// A window that was used up within so many round trips is too small for its path: with one it would just have sufficed.
+const SMALL_WITHIN: u32 = 3;
+
+/// What a writer that ignored its credit may still send until it learns that it was stopped. It is dropped, so this is not memory.
+const GRACE: u64 = limits::MAX_WINDOW as u64;
+
+/// How a half ended. The four are never merged: only the first one is an end of the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The writer is done and everything has arrived.
+    Finished,
+    /// The writer gave up.
+    Reset {
+        /// Why, for programs.
+        code: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The reader is gone.
+    Stopped {
+        /// Why, for programs.
+        code: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The session ended first.
+    Lost,
+}
+
+/// What a reader gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// A piece of data, or one whole message.
+    Payload(Payload),
+    /// Nothing yet.
+    Pending,
+    /// Nothing more, for this reason.
+    Ended(Ending),
+}
+
+/// Where a half is for its writer.
+///
+/// ```text
+///              finish             Finish handed out            Finish written
+///     Open ---------> Finishing ----------------> FinishTaken ---------------> Ended(Finished)
+///      |                  |                            |
+///      +------------------+-- reset --> Ended(Reset)   |
+///      +------------------+-- Stop ---> Ended(Stopped) |
+///      +------------------+----------------------------+-- session lost ----> Ended(Lost)
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SendState {
+    /// May be written.
+    Open,
+    /// Nothing more is written; Finish follows what is queued.
+    Finishing,
+    /// Finish is on its way to the socket and cannot be taken back.
+    FinishTaken,
+    /// Over.
+    Ended(Ending),
+}
+
+/// A half as its writer has it.
+#[derive(Debug)]
+pub(super) struct SendHalf {
+    pub(super) state: SendState,
+    queue: VecDeque<Payload>,
+    queued: usize,
+    credit: u64,
+    accepted: u64,
+    digest: Option<[u8; 32]>,
+    /// Whether it stands in the queue of those that have something to send.
+    pub(super) in_line: bool,
+    /// Whether its user has not let go of it.
+    pub(super) held: bool,
+}
+
+/// What a writer sends next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Payload(Payload),
+    Finish {
+        bytes: u64,
+        digest: Option<[u8; 32]>,
+    },
+}
+
+/// Where a half is for its reader.
+///
+/// ```text
+///           Finish                                    Finish: it was quicker
+///     Open ---------> Ended(Finished)      Stopping -------------------------> Ended(Finished)
+///      |    Reset                            ^  |      Reset, code stopped
+///      +------------> Ended(Reset)           |  +----------------------------> Ended(Stopped)
+///      |    stop, or too much data           |  |      Reset, other code
+///      +-------------------------------------+  +----------------------------> Ended(Reset)
+///      +--------------- session lost -----------+----------------------------> Ended(Lost)
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ReceiveState {
+    /// Data may come.
+    Open,
+    /// The writer has been asked to end; what comes is counted and dropped.
+    Stopping { code: u32, reason: String },
+    /// Nothing more comes; what has come may still wait to be read.
+    Ended(Ending),
+}
+
+/// A half as its reader has it.
+#[derive(Debug)]
+pub(super) struct ReceiveHalf {
+    pub(super) state: ReceiveState,
+    inbox: Inbox,
+    window: u32,
+    /// What the writer may still send.
+    granted: u64,
+    /// What the user has and will have used up when it reads again.
+    lent: u64,
+    /// What was used up and not returned.
+    used: u64,
+    /// What the next Credit frame returns.
+    pub(super) credit_due: u64,
+    received: u64,
+    digest: Option<[u8; 32]>,
+    tuning: Tuning,
+    /// Whether its user has not let go of it.
+    pub(super) held: bool,
+}
+
+/// Finds out whether the window is too small.
+#[derive(Debug, Default)]
+struct Tuning {
+    since: Duration,
+    used: u64,
+    /// What the window has grown by.
+    grown: u32,
+}
+
+/// The writer sent more than was granted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Excess {
+    /// For the first time: the half is to be stopped.
+    First,
+    /// Although it had been stopped: the session cannot go on.
+    Again,
+}
+
+/// What a message of this length costs in credit.
+pub(super) const fn message_cost(length: usize) -> u64 {
+    length as u64 + limits::MESSAGE_OVERHEAD as u64
+}
+
+// === impl SendHalf ===
+
+impl SendHalf {
+    pub(super) const fn new(credit: u64) -> Self {
+        Self {
+            state: SendState::Open,
+            queue: VecDeque::new(),
+            queued: 0,
+            credit,
+            accepted: 0,
+            digest: None,
+            in_line: false,
+            held: true,
+        }
+    }
+
+    /// Whether a piece of this length may be queued now.
+    pub(super) const fn has_room(&self, length: usize) -> bool {
+        self.queued == 0 || self.queued + length <= SEND_QUEUE
+    }
+
+    pub(super) fn push(&mut self, payload: Payload) {
+        self.queued += payload.len();
+        self.accepted += payload.len() as u64;
+        self.queue.push_back(payload);
+    }
+
+    pub(super) const fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    pub(super) fn finish(&mut self, digest: Option<[u8; 32]>) {
+        if self.state == SendState::Open {
+            self.state = SendState::Finishing;
+            self.digest = digest;
+        }
+    }
+
+    /// Whether nothing was handed out yet that cannot be taken back.
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.state, SendState::Open | SendState::Finishing)
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.state, SendState::Ended(_))
+    }
+
+    /// Ends it; what is queued is dropped.
+    pub(super) fn end(&mut self, ending: Ending) {
+        self.state = SendState::Ended(ending);
+        self.queue.clear();
+        self.queued = 0;
+    }
+
+    /// Adds credit; says whether it is within the limit.
+    pub(super) const fn add_credit(&mut self, delta: u32) -> bool {
+        self.credit += delta as u64;
+        self.credit <= limits::MAX_CREDIT
+    }
+
+    /// Whether [`Self::next`] would return something.
+    pub(super) fn is_ready(&self, messages: bool) -> bool {
+        match self.queue.front() {
+            _ if !self.is_live() => false,
+            None => self.state == SendState::Finishing,
+            Some(payload) if messages => self.credit >= message_cost(payload.len()),
+            Some(_) => self.credit > 0,
+        }
+    }
+
+    /// Takes what is to be sent next: as much as credit and the limit of a frame allow.
+    pub(super) fn next(&mut self, messages: bool) -> Option<Next> {
+        if !self.is_ready(messages) {
+            return None;
+        }
+        let Some(front) = self.queue.front_mut() else {
+            self.state = SendState::FinishTaken;
+            return Some(Next::Finish {
+                bytes: self.accepted,
+                digest: self.digest,
+            });
+        };
+        let payload = if messages {
+            self.credit -= message_cost(front.len());
+            self.queue.pop_front()?
+        } else {
+            let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+            let most = credit.min(limits::MAX_DATA);
+            let payload = if front.len() <= most {
+                self.queue.pop_front()?
+            } else {
+                front.split_to(most)
+            };
+            self.credit -= payload.len() as u64;
+            payload
+        };
+        self.queued -= payload.len();
+        Some(Next::Payload(payload))
+    }
+}
+
+// === impl ReceiveHalf ===
+
+impl ReceiveHalf {
+    pub(super) fn new(window: u32) -> Self {
+        Self {
+            state: ReceiveState::Open,
+            inbox: Inbox::default(),
+            window,
+            granted: u64::from(window),
+            lent: 0,
+            used: 0,
+            credit_due: 0,
+            received: 0,
+            digest: None,
+            tuning: Tuning::default(),
+            held: true,
+        }
+    }
+
+    /// Opens the window, or widens it.
+    pub(super) fn grant(&mut self, window: u32) {
+        let window = window.clamp(1, limits::MAX_WINDOW);
+        if window > self.window && self.state == ReceiveState::Open {
+            self.credit_due += u64::from(window - self.window);
+            self.window = window;
+        }
+    }
+
+    /// Takes in what has arrived. The caller has checked that the half has not ended.
+    pub(super) fn arrive(&mut self, payload: Payload, message: bool) -> Result<(), Excess> {
+        let length = payload.len();
+        self.received += length as u64;
+        let cost = if message {
+            message_cost(length)
+        } else {
+            length as u64
+        };
+        let Some(granted) = self.granted.checked_sub(cost) else {
+            if self.state != ReceiveState::Open {
+                return Err(Excess::Again);
+            }
+            self.stop(code::FLOW_CONTROL, "more data than was granted".to_owned());
+            self.granted = GRACE;
+            return Err(Excess::First);
+        };
+        self.granted = granted;
+        if self.state == ReceiveState::Open {
+            match payload {
+                Payload::Bytes(body) if message => self.inbox.push_message(body),
+                payload => self.inbox.push_data(payload),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the end; what has arrived is dropped.
+    pub(super) fn stop(&mut self, code: u32, reason: String) {
+        self.state = ReceiveState::Stopping { code, reason };
+        self.inbox.clear();
+        self.credit_due = 0;
+    }
+
+    /// The writer's Finish; the caller has compared the counts.
+    pub(super) fn finish(&mut self, digest: Option<[u8; 32]>) {
+        self.digest = digest;
+        self.end(Ending::Finished);
+    }
+
+    /// The writer's Reset.
+    pub(super) fn reset(&mut self, code: u32, reason: String) {
+        let ending = match &self.state {
+            ReceiveState::Stopping { code: why, reason } if code == code::STOPPED => {
+                Ending::Stopped {
+                    code: *why,
+                    reason: reason.clone(),
+                }
+            }
+            _ => Ending::Reset { code, reason },
+        };
+        self.end(ending);
+    }
+
+    pub(super) fn end(&mut self, ending: Ending) {
+        self.state = ReceiveState::Ended(ending);
+        self.credit_due = 0;
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.state, ReceiveState::Ended(_))
+    }
+
+    pub(super) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(super) const fn digest(&self) -> Option<[u8; 32]> {
+        self.digest
+    }
+
+    /// What the window has grown by.
+    pub(super) const fn grown(&self) -> u32 {
+        self.tuning.grown
+    }
+
+    /// Takes the next piece, and takes back what was lent before.
+    ///
+    /// `round_trip` and `room` allow the window to grow, by `room` at most.
+    pub(super) fn read(
+        &mut self,
+        message: bool,
+        now: Duration,
+        round_trip: Option<Duration>,
+        room: u32,
+    ) -> Read {
+        self.take_back(now, round_trip, room);
+        if let ReceiveState::Stopping { code, reason } = &self.state {
+            // Only a half that was stopped for its writer's fault still has a reader.
+            return Read::Ended(Ending::Reset {
+                code: *code,
+                reason: reason.clone(),
+            });
+        }
+        if let Some(payload) = self.inbox.pop() {
+            self.lent = if message {
+                message_cost(payload.len())
+            } else {
+                payload.len() as u64
+            };
+            return Read::Payload(payload);
+        }
+        match &self.state {
+            ReceiveState::Ended(ending) => Read::Ended(ending.clone()),
+            _ => Read::Pending,
+        }
+    }
+
+    /// Why the reader will not see the end of the data, as soon as that is known, whatever is still to be read.
+    pub(super) fn broken(&self) -> Option<Ending> {
+        match &self.state {
+            ReceiveState::Open | ReceiveState::Ended(Ending::Finished) => None,
+            ReceiveState::Ended(ending) => Some(ending.clone()),
+            ReceiveState::Stopping { code, reason } => Some(Ending::Reset {
+                code: *code,
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    /// Takes the credit that a frame is to return.
+    pub(super) fn take_credit(&mut self) -> u32 {
+        let due = u32::try_from(self.credit_due).unwrap_or(u32::MAX);
+        self.credit_due -= u64::from(due);
+        self.granted += u64::from(due);
+        due
+    }
+
+    /// Counts what was lent as used up, and makes credit of it when it is half a window.
+    fn take_back(&mut self, now: Duration, round_trip: Option<Duration>, room: u32) {
+        let lent = std::mem::take(&mut self.lent);
+        self.used += lent;
+        if lent == 0 || self.state != ReceiveState::Open {
+            return;
+        }
+        self.tune(lent, now, round_trip, room);
+        if self.used * 2 >= u64::from(self.window) {
+            self.credit_due += std::mem::take(&mut self.used);
+        }
+    }
+
+    /// Doubles a window that is used up faster than its path can return credit for it.
+    fn tune(&mut self, lent: u64, now: Duration, round_trip: Option<Duration>, room: u32) {
+        self.tuning.used += lent;
+        if self.tuning.used < u64::from(self.window) {
+            return;
+        }
+        let took = now.saturating_sub(self.tuning.since);
+        let small = round_trip.is_some_and(|round_trip| took < round_trip * SMALL_WITHIN);
+        let more = self.window.min(limits::MAX_WINDOW - self.window).min(room);
+        if small && more > 0 {
+            self.window += more;
+            self.tuning.grown += more;
+            self.credit_due += u64::from(more);
+        }
+        self.tuning.since = now;
+        self.tuning.used = 0;
+    }
+}
+
+/// What a message's body is to a queue.
+pub(super) fn message_payload(body: Bytes) -> Payload {
+    Payload::Bytes(body)
+}
