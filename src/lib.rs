@@ -34,4 +34,5 @@ pub mod word;
 
 pub mod expr;
 pub mod mux;
+pub mod negotiate;
 pub mod wire;
