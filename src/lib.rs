@@ -35,4 +35,6 @@ pub mod word;
 pub mod expr;
 pub mod mux;
 pub mod negotiate;
+pub mod plan;
+pub mod schedule;
 pub mod wire;

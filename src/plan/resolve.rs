@@ -1,0 +1,362 @@
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use thiserror::Error;
+
+use super::ClusterView;
+use crate::id::{NodeId, StageNumber};
+
+/// How many similar names an error lists: more are no help.
+const MAX_NEAR: usize = 3;
+
+/// A stage as wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its place.
+    pub stage: StageNumber,
+    /// The app: the first word of its command.
+    pub app: String,
+    /// What its node has to satisfy, all of it.
+    pub constraints: Vec<Constraint>,
+}
+
+/// What a stage's node has to satisfy: what is written with `@` before a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Constraint {
+    /// It is this node.
+    Node(NodeId),
+    /// It has this label with this value.
+    Label {
+        /// The label.
+        key: String,
+        /// The value.
+        value: String,
+    },
+}
+
+/// The nodes that could run a stage; never empty.
+#[derive(Clone, Debug)]
+pub struct Candidates {
+    /// The stage.
+    pub stage: StageNumber,
+    /// Its app.
+    pub app: String,
+    /// Whether a constraint of the pipeline narrowed the choice.
+    pub constrained: bool,
+    /// Indices into the view, ascending.
+    nodes: Arc<[u32]>,
+}
+
+/// Why a stage has no node.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Nobody runs the app.
+    #[error("no node offers the app `{app}`")]
+    NoSuchApp {
+        /// The stage.
+        stage: StageNumber,
+        /// The app.
+        app: String,
+        /// Apps with similar names, the most similar first, and who offers them.
+        near: Vec<(String, Vec<NodeId>)>,
+    },
+    /// Somebody runs the app, but nobody who does fits.
+    #[error("no node that offers the app `{app}` fits {constraint}")]
+    NoFit {
+        /// The stage.
+        stage: StageNumber,
+        /// The app.
+        app: String,
+        /// What none of them satisfies.
+        constraint: String,
+        /// Who offers the app.
+        nodes: Vec<NodeId>,
+    },
+}
+
+/// Finds the nodes that could run each stage.
+///
+/// These are the nodes that list the app. If none of them fits, the nodes that run any app, and those that nobody has asked yet. Nodes
+/// of weight 0 are never among them, ejected ones only if nobody else is left, and nodes to `avoid` never.
+///
+/// # Errors
+///
+/// Returns the first stage's [`PlanError`] that has no node.
+pub fn resolve(
+    wanted: &[Wanted],
+    view: &ClusterView,
+    avoid: &BTreeSet<NodeId>,
+) -> Result<Vec<Candidates>, PlanError> {
+    wanted
+        .iter()
+        .map(|wanted| one(wanted, view, avoid))
+        .collect()
+}
+
+fn one(
+    wanted: &Wanted,
+    view: &ClusterView,
+    avoid: &BTreeSet<NodeId>,
+) -> Result<Candidates, PlanError> {
+    let pools = view.listing(&wanted.app).into_iter().chain([view.open()]);
+    let mut misfit = None;
+    for pool in pools.filter(|pool| !pool.is_empty()) {
+        match narrow(pool, wanted, view, avoid) {
+            Ok(nodes) => {
+                return Ok(Candidates {
+                    stage: wanted.stage,
+                    app: wanted.app.clone(),
+                    constrained: !wanted.constraints.is_empty(),
+                    nodes,
+                });
+            }
+            Err(constraint) => {
+                misfit.get_or_insert((constraint, pool));
+            }
+        }
+    }
+    Err(match misfit {
+        Some((constraint, pool)) => PlanError::NoFit {
+            stage: wanted.stage,
+            app: wanted.app.clone(),
+            constraint,
+            nodes: pool.iter().map(|i| view.at(*i).node.clone()).collect(),
+        },
+        None => PlanError::NoSuchApp {
+            stage: wanted.stage,
+            app: wanted.app.clone(),
+            near: near(&wanted.app, view),
+        },
+    })
+}
+
+/// The nodes of a pool that fit, or the first thing that none of them satisfies.
+fn narrow(
+    pool: &Arc<[u32]>,
+    wanted: &Wanted,
+    view: &ClusterView,
+    avoid: &BTreeSet<NodeId>,
+) -> Result<Arc<[u32]>, String> {
+    if wanted.constraints.is_empty() && avoid.is_empty() && !view.is_blemished() {
+        return Ok(Arc::clone(pool));
+    }
+    let mut nodes = pool.to_vec();
+    for constraint in &wanted.constraints {
+        nodes.retain(|index| constraint.fits(view, *index));
+        if nodes.is_empty() {
+            return Err(format!("`{constraint}`"));
+        }
+    }
+    nodes.retain(|index| !avoid.contains(&view.at(*index).node));
+    if nodes.is_empty() {
+        let avoided: Vec<_> = avoid.iter().map(NodeId::as_str).collect();
+        return Err(format!("`--avoid {}`", avoided.join(",")));
+    }
+    nodes.retain(|index| view.at(*index).weight > 0);
+    if nodes.is_empty() {
+        return Err("a weight above 0".to_owned());
+    }
+    if nodes.iter().any(|index| !view.at(*index).ejected) {
+        nodes.retain(|index| !view.at(*index).ejected);
+    }
+    Ok(nodes.into())
+}
+
+/// Listed apps whose names are few edits away.
+fn near(app: &str, view: &ClusterView) -> Vec<(String, Vec<NodeId>)> {
+    // One edit in three characters: `srot` finds `sort`, and `cat` does not find `awk`.
+    let limit = (app.chars().count() / 3).max(1);
+    let mut names: Vec<_> = view
+        .app_names()
+        .map(|name| (strsim::damerau_levenshtein(app, name), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .collect();
+    names.sort();
+    names.truncate(MAX_NEAR);
+    let offers = |name: &String| {
+        let list = view.listing(name).into_iter().flat_map(|list| list.iter());
+        let mut nodes: Vec<_> = list.map(|i| view.at(*i).node.clone()).collect();
+        nodes.sort();
+        (name.clone(), nodes)
+    };
+    names.into_iter().map(|(_, name)| offers(name)).collect()
+}
+
+// === impl Constraint ===
+
+impl Constraint {
+    fn fits(&self, view: &ClusterView, index: u32) -> bool {
+        let candidate = view.at(index);
+        match self {
+            Self::Node(node) => &candidate.node == node,
+            Self::Label { key, value } => candidate.labels.get(key) == Some(value),
+        }
+    }
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "@{node}"),
+            Self::Label { key, value } => write!(f, "@{key}={value}"),
+        }
+    }
+}
+
+// === impl Candidates ===
+
+impl Candidates {
+    /// The nodes, by name, in the view they were found in.
+    pub fn nodes<'a>(&'a self, view: &'a ClusterView) -> impl Iterator<Item = &'a NodeId> {
+        self.nodes.iter().map(|index| &view.at(*index).node)
+    }
+
+    /// Indices into the view, ascending.
+    pub(crate) fn indices(&self) -> &[u32] {
+        &self.nodes
+    }
+}
+
+// === impl PlanError ===
+
+impl PlanError {
+    /// The stage it is about.
+    #[must_use]
+    pub const fn stage(&self) -> StageNumber {
+        match self {
+            Self::NoSuchApp { stage, .. } | Self::NoFit { stage, .. } => *stage,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{NodeCandidate, Offered, Tier};
+
+    fn name(name: &str) -> NodeId {
+        NodeId::new(name).unwrap()
+    }
+
+    fn node(node: &str, apps: Offered) -> NodeCandidate {
+        NodeCandidate {
+            node: name(node),
+            addresses: vec![format!("{node}:3747")],
+            apps,
+            labels: [("zone".to_owned(), node.to_owned())].into(),
+            health: Tier::Passing,
+            ejected: false,
+            weight: 10,
+            load: None,
+            source: "static".to_owned(),
+            here: false,
+        }
+    }
+
+    fn listed(name: &str, apps: &[&str]) -> NodeCandidate {
+        let apps = apps.iter().map(|app| (*app).to_owned()).collect();
+        node(name, Offered::Listed(apps))
+    }
+
+    fn find(
+        nodes: Vec<NodeCandidate>,
+        app: &str,
+        constraints: Vec<Constraint>,
+        avoid: &[&str],
+    ) -> Result<Vec<String>, PlanError> {
+        let view = ClusterView::new(nodes, vec![]);
+        let wanted = Wanted {
+            stage: StageNumber::FIRST,
+            app: app.to_owned(),
+            constraints,
+        };
+        let avoid = avoid.iter().map(|node| name(node)).collect();
+        let found = resolve(&[wanted], &view, &avoid)?;
+        Ok(found[0].nodes(&view).map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn nodes_that_list_the_app_come_before_nodes_that_run_anything() {
+        let nodes = || {
+            vec![
+                node("any", Offered::Any),
+                listed("a", &["sort"]),
+                listed("b", &["sort", "cat"]),
+            ]
+        };
+        assert_eq!(find(nodes(), "sort", vec![], &[]).unwrap(), ["a", "b"]);
+        assert_eq!(find(nodes(), "awk", vec![], &[]).unwrap(), ["any"]);
+        let at_any = vec![Constraint::Node(name("any"))];
+        assert_eq!(find(nodes(), "sort", at_any, &[]).unwrap(), ["any"]);
+    }
+
+    #[test]
+    fn a_node_nobody_asked_yet_may_run_anything() {
+        let nodes = vec![node("x", Offered::Unknown), node("y", Offered::Any)];
+        assert_eq!(find(nodes, "sort", vec![], &[]).unwrap(), ["x", "y"]);
+    }
+
+    #[test]
+    fn an_unknown_app_names_those_that_look_like_it() {
+        let nodes = vec![
+            listed("b", &["sort", "stat"]),
+            listed("a", &["sort", "shred"]),
+        ];
+        let error = find(nodes, "srot", vec![], &[]).unwrap_err();
+        let near = vec![("sort".to_owned(), vec![name("a"), name("b")])];
+        let (stage, app) = (StageNumber::FIRST, "srot".to_owned());
+        assert_eq!(error, PlanError::NoSuchApp { stage, app, near });
+        let nothing = find(vec![], "sort", vec![], &[]).unwrap_err();
+        assert!(matches!(nothing, PlanError::NoSuchApp { near, .. } if near.is_empty()));
+    }
+
+    #[test]
+    fn all_constraints_hold_and_the_one_that_fails_is_named() {
+        let nodes = || vec![listed("a", &["sort"]), listed("b", &["sort"])];
+        let zone = |value: &str| Constraint::Label {
+            key: "zone".to_owned(),
+            value: value.to_owned(),
+        };
+        assert_eq!(find(nodes(), "sort", vec![zone("b")], &[]).unwrap(), ["b"]);
+        let both = vec![zone("b"), Constraint::Node(name("a"))];
+        for (constraints, avoid, what) in [
+            (both, &[][..], "`@a`"),
+            (vec![zone("c")], &[], "`@zone=c`"),
+            (vec![], &["a", "b"], "`--avoid a,b`"),
+        ] {
+            let error = find(nodes(), "sort", constraints, avoid).unwrap_err();
+            let PlanError::NoFit {
+                constraint, nodes, ..
+            } = error
+            else {
+                panic!("{error}");
+            };
+            assert_eq!(constraint, what);
+            assert_eq!(nodes, [name("a"), name("b")]);
+        }
+    }
+
+    #[test]
+    fn drained_nodes_are_never_taken_and_ejected_ones_last() {
+        let with = |weight, ejected| NodeCandidate {
+            weight,
+            ejected,
+            ..listed("a", &["sort"])
+        };
+        let b = || listed("b", &["sort"]);
+        assert_eq!(
+            find(vec![with(0, false), b()], "sort", vec![], &[]).unwrap(),
+            ["b"]
+        );
+        assert_eq!(
+            find(vec![with(1, true), b()], "sort", vec![], &[]).unwrap(),
+            ["b"]
+        );
+        assert_eq!(
+            find(vec![with(1, true)], "sort", vec![], &[]).unwrap(),
+            ["a"]
+        );
+        let drained = find(vec![with(0, false)], "sort", vec![], &[]).unwrap_err();
+        assert!(matches!(drained, PlanError::NoFit { .. }));
+    }
+}
