@@ -37,4 +37,5 @@ pub mod mux;
 pub mod negotiate;
 pub mod plan;
 pub mod schedule;
+pub mod transport;
 pub mod wire;

@@ -1,0 +1,38 @@
+//! Sessions over sockets: the driver of [`mux`](crate::mux), the handshake, and the pump between streams and pipes.
+//!
+//! ```text
+//! dial / greet --> Session --open_uni, open_bidi--> SendStream, RecvStream <--accept-- Session <-- greet
+//!                   |   reader task: socket -> decoder -> Connection -> wakes the streams' users
+//!                   |   writer task: Connection -> frames -> socket
+//!                   +-- both stop when the session is over, or when nobody holds the session or a stream of it any more
+//! ```
+//!
+//! A session reads at all times, also while its writing is held up, or two full peers would wait for each other for ever. Backpressure
+//! is the streams' credit alone.
+
+mod address;
+mod batch;
+mod buffers;
+mod dial;
+mod driver;
+mod error;
+mod handshake;
+pub mod pump;
+mod session;
+mod shared;
+mod socket;
+mod stream;
+
+pub use self::{
+    address::{Address, InvalidAddress, Peer, PeerAddress},
+    dial::{Timeouts, dial, dial_from},
+    error::{DialError, HandshakeError, Lost, MessageError, ReadError, StopCause, WriteError},
+    handshake::{HANDSHAKE_TIMEOUT, greet, refuse},
+    session::{Incoming, Session},
+    socket::Connected,
+    stream::{RecvStream, SendStream},
+};
+pub use crate::mux::{DEFAULT_WINDOW, OpenError, SEND_QUEUE, Side, code};
+
+#[cfg(test)]
+mod tests;
