@@ -32,6 +32,7 @@ pub mod media;
 pub mod variable;
 pub mod word;
 
+pub mod coordinator;
 pub mod exec;
 pub mod expr;
 pub mod mux;

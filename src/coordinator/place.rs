@@ -1,0 +1,104 @@
+//! From a request to a plan: resolve, then place. The work is done by the pure modules `plan` and `schedule`.
+
+use std::collections::BTreeSet;
+
+use super::{Cluster, request::Request};
+use crate::{
+    expr,
+    id::{NodeId, StageNumber},
+    plan::{self, ClusterView, Constraint, PlanError, Wanted},
+    schedule::{self, PlaceError, Plan},
+    wire::message::Failure,
+};
+
+/// Picks a node for every stage, never one of the `excluded` pairs.
+pub(super) fn place(
+    request: &Request,
+    view: &ClusterView,
+    excluded: &[(StageNumber, NodeId)],
+    cluster: &dyn Cluster,
+) -> Result<Plan, Failure> {
+    let wanted: Vec<Wanted> = request
+        .pipeline
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(index, stage)| want(index, stage))
+        .collect();
+    let avoid: BTreeSet<NodeId> = request.run.options.avoid.iter().cloned().collect();
+    let candidates =
+        plan::resolve(&wanted, view, &avoid).map_err(|error| plan_failure(error, view, cluster))?;
+    let policy = request.policy.parse().map_err(|_| Failure::BadRequest {
+        detail: format!(
+            "-o policy={}: spread, pack or pin is wanted",
+            request.policy
+        ),
+        span: None,
+        hint: None,
+    })?;
+    // The pipe's name breaks ties, so that equal nodes share the load of many pipes.
+    let seed = request.run.pipe.seed();
+    schedule::place(&candidates, view, policy, excluded, seed).map_err(place_failure)
+}
+
+fn want(index: usize, stage: &expr::Stage) -> Wanted {
+    let constraint = |constraint: &expr::Constraint| match constraint {
+        expr::Constraint::Node(node) => Constraint::Node(node.clone()),
+        expr::Constraint::Label { key, value } => Constraint::Label {
+            key: key.clone(),
+            value: value.clone(),
+        },
+    };
+    Wanted {
+        stage: StageNumber::from_index(index),
+        app: stage.app.word.to_string(),
+        constraints: stage.placement.iter().map(constraint).collect(),
+    }
+}
+
+fn plan_failure(error: PlanError, view: &ClusterView, cluster: &dyn Cluster) -> Failure {
+    // That nobody has an app is only known of nodes that are known: a registry that cannot be read says nothing about apps.
+    if view.nodes().is_empty()
+        && let Some(source) = cluster
+            .sources()
+            .into_iter()
+            .find(|source| source.stale.is_some())
+    {
+        let why = source.stale.unwrap_or_default();
+        return Failure::Entry {
+            detail: format!(
+                "no node is known, for the registry {} says: {why}",
+                source.name
+            ),
+        };
+    }
+    match error {
+        PlanError::NoSuchApp {
+            stage, app, near, ..
+        } => Failure::NoSuchApp {
+            stage,
+            app,
+            near,
+            sources: cluster.sources(),
+            nodes: u32::try_from(view.nodes().len()).unwrap_or(u32::MAX),
+        },
+        PlanError::NoFit {
+            stage,
+            app,
+            constraint,
+            nodes,
+            ..
+        } => Failure::NoFit {
+            stage,
+            app,
+            constraint,
+            nodes,
+        },
+    }
+}
+
+fn place_failure(error: PlaceError) -> Failure {
+    Failure::Entry {
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,202 @@
+//! From a [`RunRequest`] to what the coordinator works with: the parsed pipeline and the terms it asks for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Defaults;
+use crate::{
+    expr::{self, Pipeline},
+    wire::message::{EnvVar, Failure, RunRequest},
+    word::Word,
+};
+
+/// `-o` keys that the entry itself obeys; all others go to the nodes, which name those they ignore.
+const ENTRY_KEYS: [&str; 7] = [
+    "pipefail",
+    "on-loss",
+    "policy",
+    "lease",
+    "kill-grace",
+    "window",
+    "digest",
+];
+
+/// A request that makes sense.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) run: RunRequest,
+    pub(super) pipeline: Pipeline,
+    /// For each stage the environment asked for by name: `-e` first, then what stands before the command.
+    pub(super) env: Vec<Vec<EnvVar>>,
+    /// For each stage the versions that will do.
+    pub(super) require: Vec<Option<String>>,
+    pub(super) lease: Duration,
+    pub(super) kill_grace: Duration,
+    pub(super) window: u32,
+    pub(super) policy: String,
+    pub(super) on_loss: OnLoss,
+    /// What nodes are told of `-o`.
+    pub(super) node_options: BTreeMap<String, String>,
+}
+
+/// What a stage sees when its input is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnLoss {
+    /// It is killed and never sees an end.
+    Kill,
+    /// It sees an end of file; the run fails all the same.
+    Eof,
+}
+
+// === impl Request ===
+
+impl Request {
+    pub(super) fn new(run: RunRequest, defaults: &Defaults) -> Result<Self, Failure> {
+        let pipeline = expr::parse(&run.expression).map_err(|error| Failure::BadRequest {
+            detail: error.to_string(),
+            span: Some((position(error.span.start), position(error.span.end))),
+            hint: Some(error.help().to_string()),
+        })?;
+        let options = &run.options.options;
+        let window = match options.get("window") {
+            Some(text) => size(text).ok_or_else(|| {
+                bad(format!(
+                    "-o window={text}: a size from 4K to 16M is wanted, as 256K"
+                ))
+            })?,
+            None => defaults.window,
+        };
+        let on_loss = match options.get("on-loss").map(String::as_str) {
+            None | Some("kill") => OnLoss::Kill,
+            Some("eof") => OnLoss::Eof,
+            Some(other) => return Err(bad(format!("-o on-loss={other}: kill or eof is wanted"))),
+        };
+        let mut node_options: BTreeMap<_, _> = options
+            .iter()
+            .filter(|(key, _)| !ENTRY_KEYS.contains(&key.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        if on_loss == OnLoss::Eof {
+            node_options.insert("on-loss".to_owned(), "eof".to_owned());
+        }
+        // Nodes do not heed these; each says so in its answer, so that nobody relies on what does not happen.
+        for key in ["digest", "lease"] {
+            if let Some(value) = options.get(key) {
+                node_options.insert(key.to_owned(), value.clone());
+            }
+        }
+        Ok(Self {
+            env: pipeline
+                .stages
+                .iter()
+                .map(|stage| environment(&run, stage))
+                .collect(),
+            require: requirements(&run, &pipeline)?,
+            lease: duration(options, "lease", defaults.lease)?,
+            kill_grace: duration(options, "kill-grace", defaults.kill_grace)?,
+            window,
+            policy: options.get("policy").unwrap_or(&defaults.policy).clone(),
+            on_loss,
+            node_options,
+            pipeline,
+            run,
+        })
+    }
+
+    /// The app of each stage, in order.
+    pub(super) fn apps(&self) -> impl Iterator<Item = String> {
+        self.pipeline
+            .stages
+            .iter()
+            .map(|stage| stage.app.word.to_string())
+    }
+}
+
+fn environment(run: &RunRequest, stage: &expr::Stage) -> Vec<EnvVar> {
+    let everywhere = run.options.env.iter().map(|(name, value)| EnvVar {
+        name: name.clone(),
+        value: Word::literal(value),
+    });
+    let here = stage.env.iter().map(|assigned| EnvVar {
+        name: assigned.name.clone(),
+        value: assigned.value.clone(),
+    });
+    let mut variables: Vec<EnvVar> = Vec::new();
+    for variable in everywhere.chain(here) {
+        variables.retain(|earlier| earlier.name != variable.name);
+        variables.push(variable);
+    }
+    variables
+}
+
+/// `sort>=8.30` asks of every stage that runs `sort`.
+fn requirements(run: &RunRequest, pipeline: &Pipeline) -> Result<Vec<Option<String>>, Failure> {
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for text in &run.options.require {
+        let at = text.find(['<', '>', '=', '~', '^']).filter(|&at| at > 0);
+        let Some(at) = at else {
+            return Err(bad(format!(
+                "--require {text}: an app and its versions are wanted, as sort>=8.30"
+            )));
+        };
+        let (app, versions) = text.split_at(at);
+        if !pipeline
+            .stages
+            .iter()
+            .any(|stage| stage.app.word.to_string() == app.trim())
+        {
+            return Err(bad(format!(
+                "--require {text}: no stage runs `{}`",
+                app.trim()
+            )));
+        }
+        wanted
+            .entry(app.trim().to_owned())
+            .or_default()
+            .push(versions.trim().to_owned());
+    }
+    let of = |stage: &expr::Stage| {
+        wanted
+            .get(&stage.app.word.to_string())
+            .map(|versions| versions.join(","))
+    };
+    Ok(pipeline.stages.iter().map(of).collect())
+}
+
+fn duration(
+    options: &BTreeMap<String, String>,
+    key: &str,
+    default: Duration,
+) -> Result<Duration, Failure> {
+    match options.get(key) {
+        Some(text) => humantime::parse_duration(text)
+            .map_err(|_| bad(format!("-o {key}={text}: a duration is wanted, as 5s"))),
+        None => Ok(default),
+    }
+}
+
+/// A size as users write it: digits with `K` or `M`, between 4 KiB and 16 MiB.
+fn size(text: &str) -> Option<u32> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1_024),
+        None => match text.strip_suffix(['M', 'm']) {
+            Some(digits) => (digits, 1_024 * 1_024),
+            None => (text, 1),
+        },
+    };
+    let bytes = digits.parse::<u32>().ok()?.checked_mul(unit)?;
+    (4 * 1_024..=16 * 1_024 * 1_024)
+        .contains(&bytes)
+        .then_some(bytes)
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn bad(detail: String) -> Failure {
+    Failure::BadRequest {
+        detail,
+        span: None,
+        hint: None,
+    }
+}

@@ -1,0 +1,221 @@
+//! The recipe: from a client's request to its outcome.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+
+use super::{
+    Cluster,
+    place::place,
+    prepare::{PrepareError, Prepared, prepare},
+    request::Request,
+    runs::Registered,
+    watch::watch,
+};
+use crate::{
+    id::Attempt,
+    transport::{RecvStream, SendStream, Session, code},
+    wire::message::{
+        Ending, Failure, FromEntry, Outcome, RunMode, RunRequest, ToEntry, milliseconds,
+    },
+};
+
+/// How often a pipe is placed at most. Each try takes a node out for some stage, so three tries get past two bad nodes; more would
+/// hide that the cluster is in trouble.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// How long a client may take from opening a run to saying what it wants: both are sent in one go.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The two ends of a client's run stream, and where its data streams are opened.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) session: Session,
+    pub(super) to_client: SendStream,
+    pub(super) from_client: RecvStream,
+}
+
+/// Serves one run of one client, to the end.
+pub async fn serve(
+    cluster: Arc<dyn Cluster>,
+    session: Session,
+    to_client: SendStream,
+    from_client: RecvStream,
+) {
+    let mut client = Client {
+        session,
+        to_client,
+        from_client,
+    };
+    let run = match timeout(REQUEST_TIMEOUT, client.from_client.message::<ToEntry>()).await {
+        Ok(Ok(Some(ToEntry::Run(run)))) => *run,
+        Ok(Ok(_)) => {
+            return client
+                .to_client
+                .reset(code::FAILED, "the first message of a run is its request");
+        }
+        Ok(Err(error)) => return debug!(%error, "a client left before it said what to run"),
+        Err(_) => return client.to_client.reset(code::FAILED, "no request came"),
+    };
+    let began = Instant::now();
+    let pipe = run.pipe;
+    let Some(mut registered) = cluster.runs().register(pipe) else {
+        return client
+            .to_client
+            .reset(code::FAILED, "a pipe of this name is running already");
+    };
+    info!(%pipe, mode = ?run.mode, "run asked for");
+    let mut outcome = drive(cluster, run, &mut client, &mut registered, began).await;
+    outcome.elapsed_ms = milliseconds(began.elapsed());
+    match &outcome.ending {
+        Ending::Complete => info!(%pipe, elapsed_ms = outcome.elapsed_ms, "run complete"),
+        Ending::Failed(failure) => warn!(%pipe, ?failure, "run failed"),
+    }
+    let said = client
+        .to_client
+        .message(&FromEntry::Outcome(Box::new(outcome)))
+        .await;
+    if said.is_ok() {
+        // The client reads the outcome and leaves; whether it was there to see it makes no difference any more.
+        let _ = client.to_client.finish().await;
+    }
+    // Only now is the run over for a daemon that waits for its runs before it leaves.
+    drop(registered);
+}
+
+async fn drive(
+    cluster: Arc<dyn Cluster>,
+    run: RunRequest,
+    client: &mut Client,
+    registered: &mut Registered,
+    began: Instant,
+) -> Outcome {
+    let mode = run.mode;
+    let request = match Request::new(run, &cluster.defaults()) {
+        Ok(request) => request,
+        Err(failure) => return failed(failure),
+    };
+    // A client that leaves or gives up while nodes are being asked need not wait for them: nothing was started.
+    let prepared = tokio::select! {
+        prepared = agree(&request, cluster.as_ref()) => prepared,
+        failure = gave_up(&mut client.from_client) => Err(failure),
+    };
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => return failed(failure),
+    };
+    let agreed = FromEntry::Agreed {
+        stages: prepared.stages.clone(),
+        elapsed_ms: milliseconds(began.elapsed()),
+    };
+    if client.to_client.message(&agreed).await.is_err() {
+        return failed(Failure::Aborted {
+            reason: "the client left".to_owned(),
+            signal: None,
+        });
+    }
+    for text in &prepared.notes {
+        // A client that is gone is noticed where it is listened to.
+        let _ = client
+            .to_client
+            .message(&FromEntry::Note { text: text.clone() })
+            .await;
+    }
+    match mode {
+        // Dropping the parts resets their streams, and the nodes let go of what they prepared.
+        RunMode::Check => Outcome {
+            ending: Ending::Complete,
+            stages: Vec::new(),
+            streams: 0,
+            elapsed_ms: 0,
+        },
+        RunMode::Run => watch(request, prepared, client, registered, cluster).await,
+    }
+}
+
+/// Places and asks until everybody agrees or nobody will.
+async fn agree(request: &Request, cluster: &dyn Cluster) -> Result<Prepared, Failure> {
+    let apps = request.apps().collect();
+    let mut excluded = Vec::new();
+    let mut attempt = Attempt::FIRST;
+    let mut last: Option<Failure> = None;
+    loop {
+        let view = cluster.view(&apps).await;
+        let plan = match place(request, &view, &excluded, cluster) {
+            Ok(plan) => plan,
+            // What the nodes said tells the user more than that no other node is left.
+            Err(failure) => return Err(last.unwrap_or(failure)),
+        };
+        match prepare(request, &plan, attempt, cluster).await {
+            Ok(prepared) => return Ok(prepared),
+            Err(PrepareError::Final(failure)) => return Err(failure),
+            Err(PrepareError::Elsewhere {
+                excluded: more,
+                failure,
+            }) => {
+                debug!(%attempt, ?failure, "placed anew");
+                excluded.extend(more);
+                let failure = with_earlier(last.take(), failure);
+                if attempt.0 >= MAX_ATTEMPTS {
+                    return Err(failure);
+                }
+                last = Some(failure);
+                attempt = attempt.next();
+            }
+        }
+    }
+}
+
+/// Keeps every address that was tried in the message of the last failure.
+fn with_earlier(earlier: Option<Failure>, later: Failure) -> Failure {
+    match (earlier, later) {
+        (
+            Some(Failure::Unreachable { tried: mut all, .. }),
+            Failure::Unreachable { stage, app, tried },
+        ) => {
+            all.extend(tried);
+            Failure::Unreachable {
+                stage,
+                app,
+                tried: all,
+            }
+        }
+        (_, later) => later,
+    }
+}
+
+async fn gave_up(from_client: &mut RecvStream) -> Failure {
+    loop {
+        match from_client.message::<ToEntry>().await {
+            Ok(Some(ToEntry::Signal { signal })) => {
+                return Failure::Aborted {
+                    reason: format!("signal {signal}"),
+                    signal: Some(signal),
+                };
+            }
+            Ok(Some(ToEntry::Abort { reason })) => {
+                return Failure::Aborted {
+                    reason,
+                    signal: None,
+                };
+            }
+            Ok(Some(ToEntry::Run(_) | ToEntry::Suspend | ToEntry::Resume | ToEntry::Unknown)) => {}
+            Ok(None) | Err(_) => {
+                return Failure::Aborted {
+                    reason: "the client left".to_owned(),
+                    signal: None,
+                };
+            }
+        }
+    }
+}
+
+fn failed(failure: Failure) -> Outcome {
+    Outcome {
+        ending: Ending::Failed(failure),
+        stages: Vec::new(),
+        streams: 0,
+        elapsed_ms: 0,
+    }
+}

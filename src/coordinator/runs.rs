@@ -1,0 +1,150 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    id::{Attempt, NodeId, PipeId, StageNumber},
+    transport::{RecvStream, code},
+    wire::message::LinkEndpoint,
+};
+
+/// Streams on their way to a coordinator at most. It takes them at once, so this is only ever filled by a peer that misbehaves or by
+/// a thousand stages that begin to write to stderr in the same moment.
+const ARRIVALS: usize = 1_024;
+
+/// The runs that this entry coordinates: where a stream that belongs to one is delivered.
+#[derive(Clone, Default)]
+pub struct Runs {
+    by_pipe: Arc<Mutex<HashMap<PipeId, mpsc::Sender<Arrival>>>>,
+}
+
+/// A stream that belongs to a run.
+#[derive(Debug)]
+pub enum Arrival {
+    /// The last stage's output.
+    Link {
+        /// The try it says it belongs to.
+        attempt: Attempt,
+        /// Who writes it.
+        from: LinkEndpoint,
+        /// The digest its writer agreed to.
+        digest: String,
+        /// The node at the other end of its session.
+        peer: Option<NodeId>,
+        /// The stream.
+        stream: RecvStream,
+    },
+    /// What a stage writes to stderr.
+    Stderr {
+        /// The try it says it belongs to.
+        attempt: Attempt,
+        /// The stage.
+        stage: StageNumber,
+        /// The stream.
+        stream: RecvStream,
+    },
+    /// The client's standard input.
+    Stdin {
+        /// The stream.
+        stream: RecvStream,
+    },
+}
+
+/// A run's place in [`Runs`].
+#[must_use = "dropping it takes the run out of the table, and its streams are stopped"]
+#[derive(Debug)]
+pub(super) struct Registered {
+    runs: Runs,
+    pipe: PipeId,
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+}
+
+// === impl Runs ===
+
+impl Runs {
+    /// Enters a run; `None` when its name is taken.
+    pub(super) fn register(&self, pipe: PipeId) -> Option<Registered> {
+        let (send, arrivals) = mpsc::channel(ARRIVALS);
+        let mut by_pipe = self.by_pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_pipe.contains_key(&pipe) {
+            return None;
+        }
+        by_pipe.insert(pipe, send);
+        Some(Registered {
+            runs: self.clone(),
+            pipe,
+            arrivals,
+        })
+    }
+
+    /// Hands a stream to its run. A stream of an unknown run, or one too many, is stopped.
+    pub fn deliver(&self, pipe: PipeId, arrival: Arrival) {
+        let run = self
+            .by_pipe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&pipe)
+            .cloned();
+        let refused = match run {
+            Some(run) => run
+                .try_send(arrival)
+                .err()
+                .map(mpsc::error::TrySendError::into_inner),
+            None => Some(arrival),
+        };
+        if let Some(arrival) = refused {
+            arrival
+                .into_stream()
+                .stop(code::UNKNOWN_PIPE, "no such pipe here");
+        }
+    }
+
+    /// How many runs there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_pipe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runs").field("len", &self.len()).finish()
+    }
+}
+
+// === impl Arrival ===
+
+impl Arrival {
+    pub(super) fn into_stream(self) -> RecvStream {
+        match self {
+            Self::Link { stream, .. } | Self::Stderr { stream, .. } | Self::Stdin { stream } => {
+                stream
+            }
+        }
+    }
+}
+
+// === impl Registered ===
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.runs
+            .by_pipe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.pipe);
+    }
+}
