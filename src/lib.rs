@@ -32,7 +32,9 @@ pub mod media;
 pub mod variable;
 pub mod word;
 
+pub mod client;
 pub mod coordinator;
+pub mod daemon;
 pub mod exec;
 pub mod expr;
 pub mod mux;

@@ -1,0 +1,363 @@
+//! What flows into and out of one stage: links and stderr, pumped between descriptors and streams.
+
+use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use tokio::{net::unix::pipe::Receiver, sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::stage::Context;
+use crate::{
+    id::StageNumber,
+    transport::{
+        RecvStream, SendStream, code,
+        pump::{self, Meter, ReceiveEnd, SendEnd},
+    },
+    wire::message::{FromNode, LinkEnd, LinkEndpoint, Purpose},
+};
+
+/// How long a stage waits for its upstream neighbour to open their link after Start: as long as it takes to find the neighbour's
+/// session dead, and to dial it anew.
+const LINK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a stage that is over may still be read for: its readers are gone, so its input stops as soon as that is seen.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a stage's input ended.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Its writer finished, and every byte was handed over.
+    Finished { bytes: u64 },
+    /// The stage reads no more.
+    Stopped { bytes: u64 },
+    /// Writer or session gave up. The stage must not take it for an end of file.
+    Lost { bytes: u64, end: LinkEnd },
+    /// The stage is being ended.
+    Aborted { bytes: u64 },
+    /// No link: a kernel pipe or `/dev/null`.
+    Uncounted,
+}
+
+/// How a stage's output ended.
+#[derive(Debug)]
+pub(super) enum Output {
+    Finished {
+        bytes: u64,
+    },
+    Stopped {
+        bytes: u64,
+    },
+    Lost {
+        bytes: u64,
+    },
+    Reset {
+        bytes: u64,
+    },
+    /// No link: a kernel pipe.
+    Uncounted,
+}
+
+/// Feeds a stage from its link. `over` is cancelled when the stage is over.
+pub(super) async fn feed(
+    context: Arc<Context>,
+    stage: StageNumber,
+    take_input: oneshot::Receiver<RecvStream>,
+    writer: Option<OwnedFd>,
+    meter: Option<Arc<Meter>>,
+    aborting: CancellationToken,
+    over: CancellationToken,
+) -> Input {
+    let (Some(writer), Some(meter)) = (writer, meter) else {
+        return Input::Uncounted;
+    };
+    // The link is waited for even when the stage needs no input any more: its writer must hear "stopped", not "no such pipe".
+    let arrived = tokio::select! {
+        arrived = timeout(LINK_TIMEOUT, take_input) => arrived,
+        () = aborting.cancelled() => return Input::Aborted { bytes: 0 },
+    };
+    let Ok(Ok(mut stream)) = arrived else {
+        lost_input(
+            &context,
+            stage,
+            0,
+            format!("the link did not open within {LINK_TIMEOUT:?}"),
+        )
+        .await;
+        return Input::Lost {
+            bytes: 0,
+            end: LinkEnd::Lost,
+        };
+    };
+    stream.grant(context.window);
+    let pumping = pump::receive_pipe(stream, writer, meter.clone(), aborting.clone());
+    tokio::pin!(pumping);
+    let end = tokio::select! {
+        end = &mut pumping => Some(end),
+        // Something that is not the stage may hold its input open; it is not waited for.
+        () = over.cancelled() => timeout(CLOSE_TIMEOUT, &mut pumping).await.ok(),
+    };
+    match end {
+        Some(ReceiveEnd::Finished { bytes, pipe }) => {
+            drop(pipe);
+            Input::Finished { bytes }
+        }
+        Some(ReceiveEnd::ReaderGone { bytes }) => Input::Stopped { bytes },
+        None => Input::Stopped {
+            bytes: meter.bytes(),
+        },
+        Some(ReceiveEnd::Aborted { bytes, pipe }) => {
+            // The pipe closes here; the stage's guard is still open.
+            drop(pipe);
+            Input::Aborted { bytes }
+        }
+        Some(ReceiveEnd::WriteFailed { bytes, error }) => {
+            lost_input(
+                &context,
+                stage,
+                bytes,
+                format!("writing to the stage failed: {error}"),
+            )
+            .await;
+            Input::Lost {
+                bytes,
+                end: LinkEnd::Lost,
+            }
+        }
+        Some(ReceiveEnd::Reset {
+            bytes,
+            reason,
+            pipe,
+            ..
+        }) => {
+            lost_input(&context, stage, bytes, reason).await;
+            drop(pipe);
+            Input::Lost {
+                bytes,
+                end: LinkEnd::Reset,
+            }
+        }
+        Some(ReceiveEnd::Lost { bytes, why, pipe }) => {
+            lost_input(&context, stage, bytes, why.to_string()).await;
+            drop(pipe);
+            Input::Lost {
+                bytes,
+                end: LinkEnd::Lost,
+            }
+        }
+    }
+}
+
+/// Carries a stage's output to its downstream neighbour or the entry.
+pub(super) async fn drain(
+    context: Arc<Context>,
+    stage: StageNumber,
+    reader: Option<OwnedFd>,
+    meter: Option<Arc<Meter>>,
+    aborting: CancellationToken,
+) -> Output {
+    let (Some(reader), Some(meter)) = (reader, meter) else {
+        return Output::Uncounted;
+    };
+    let opened = tokio::select! {
+        opened = open_link(&context, stage) => opened,
+        () = aborting.cancelled() => return Output::Reset { bytes: 0 },
+    };
+    let (bytes, why) = match opened {
+        Err(why) => (0, why),
+        Ok(stream) => {
+            match pump::send_pipe(reader, stream, meter.clone(), aborting.clone()).await {
+                SendEnd::Finished { bytes } => return Output::Finished { bytes },
+                SendEnd::Stopped {
+                    bytes,
+                    code,
+                    reason,
+                } if is_refusal(code) => (bytes, format!("the reader would not take it: {reason}")),
+                SendEnd::Stopped { bytes, .. } => return Output::Stopped { bytes },
+                SendEnd::Aborted { bytes } => return Output::Reset { bytes },
+                SendEnd::Lost { bytes, why } => (bytes, why.to_string()),
+                SendEnd::ReadFailed { bytes, error } => {
+                    (bytes, format!("reading the stage's output failed: {error}"))
+                }
+            }
+        }
+    };
+    lost_output(&context, stage, bytes, why).await;
+    Output::Lost { bytes }
+}
+
+/// Carries what a stage writes to stderr to the entry; the stream is opened when there is something to say. Returns the bytes.
+pub(super) async fn drain_stderr(
+    context: Arc<Context>,
+    stage: StageNumber,
+    reader: Option<OwnedFd>,
+    aborting: CancellationToken,
+) -> Option<u64> {
+    let Some(reader) = wait_for_data(reader?).await else {
+        return Some(0);
+    };
+    let purpose = Purpose::Stderr {
+        pipe: context.pipe,
+        attempt: context.attempt,
+        stage,
+    };
+    let stream = match context.entry.open_uni(&purpose).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            debug!(%error, "stderr has nowhere to go");
+            return None;
+        }
+    };
+    // What a stage says while it is being ended is still worth reading, so this end is never marked as aborted; it ends with the stage.
+    let never = CancellationToken::new();
+    let end = tokio::select! {
+        end = pump::send_pipe(reader, stream, Arc::default(), never) => end,
+        () = late(&aborting) => return None,
+    };
+    match end {
+        SendEnd::Finished { bytes } | SendEnd::Stopped { bytes, .. } => Some(bytes),
+        SendEnd::Aborted { .. } | SendEnd::Lost { .. } | SendEnd::ReadFailed { .. } => None,
+    }
+}
+
+/// Whether a reader stopped because it would not take this stream at all, rather than because it had enough.
+fn is_refusal(code: u32) -> bool {
+    matches!(
+        code,
+        code::DIGEST
+            | code::UNKNOWN_PIPE
+            | code::UNKNOWN_PURPOSE
+            | code::BUSY
+            | code::FLOW_CONTROL
+            | code::GOING_AWAY
+            | code::FAILED
+    )
+}
+
+/// Some time after an abort: nobody may be reading stderr any more, and the stage must end all the same.
+async fn late(aborting: &CancellationToken) {
+    /// Longer than any last words take to travel.
+    const LAST_WORDS: Duration = Duration::from_secs(2);
+    aborting.cancelled().await;
+    tokio::time::sleep(LAST_WORDS).await;
+}
+
+/// Waits until a pipe holds data, and gives it back; `None` when it came to its end without any.
+async fn wait_for_data(reader: OwnedFd) -> Option<OwnedFd> {
+    let waiting = Receiver::from_owned_fd(reader).ok()?;
+    waiting.readable().await.ok()?;
+    let reader = waiting.into_nonblocking_fd().ok()?;
+    // Readable with nothing in it means that every writer is gone.
+    rustix::io::ioctl_fionread(&reader)
+        .is_ok_and(|waiting| waiting > 0)
+        .then_some(reader)
+}
+
+async fn open_link(context: &Context, stage: StageNumber) -> Result<SendStream, String> {
+    let next = context.terms.stages.get(stage.next().index());
+    let to = next.map_or(LinkEndpoint::Client, |place| {
+        LinkEndpoint::Stage(place.stage)
+    });
+    let purpose = Purpose::Link {
+        pipe: context.pipe,
+        attempt: context.attempt,
+        from: LinkEndpoint::Stage(stage),
+        to,
+        digest: context.digest.clone(),
+    };
+    let session = match next {
+        None => context.entry.clone(),
+        Some(place) => context
+            .node
+            .sessions()
+            .open(&context.node, &place.node, &place.addresses)
+            .await
+            .map_err(|tried| {
+                let each = tried
+                    .into_iter()
+                    .map(|tried| format!("{}: {}", tried.address, tried.error));
+                format!(
+                    "{} cannot be reached: {}",
+                    place.node,
+                    each.collect::<Vec<_>>().join("; ")
+                )
+            })?,
+    };
+    session
+        .open_uni(&purpose)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+async fn lost_input(context: &Context, stage: StageNumber, bytes: u64, detail: String) {
+    let (from, peer) = match stage.previous() {
+        None => (LinkEndpoint::Client, context.terms.entry.clone()),
+        Some(previous) => (
+            LinkEndpoint::Stage(previous),
+            context.terms.stages[previous.index()].node.clone(),
+        ),
+    };
+    let ends = (!context.eof_on_loss).then(|| format!("the input of stage {stage} was lost"));
+    context
+        .report(
+            FromNode::LinkLost {
+                from,
+                to: LinkEndpoint::Stage(stage),
+                peer,
+                bytes,
+                detail,
+            },
+            ends,
+        )
+        .await;
+}
+
+async fn lost_output(context: &Context, stage: StageNumber, bytes: u64, detail: String) {
+    let next = context.terms.stages.get(stage.next().index());
+    let (to, peer) = match next {
+        None => (LinkEndpoint::Client, context.terms.entry.clone()),
+        Some(place) => (LinkEndpoint::Stage(place.stage), place.node.clone()),
+    };
+    let ends = (!context.eof_on_loss).then(|| format!("the output of stage {stage} was lost"));
+    context
+        .report(
+            FromNode::LinkLost {
+                from: LinkEndpoint::Stage(stage),
+                to,
+                peer,
+                bytes,
+                detail,
+            },
+            ends,
+        )
+        .await;
+}
+
+// === impl Input ===
+
+impl Input {
+    /// As the stage's record tells it.
+    pub(super) fn seen(&self) -> (LinkEnd, Option<u64>) {
+        match self {
+            Self::Finished { bytes } => (LinkEnd::Finished, Some(*bytes)),
+            Self::Stopped { bytes } => (LinkEnd::Stopped, Some(*bytes)),
+            Self::Lost { bytes, end } => (*end, Some(*bytes)),
+            Self::Aborted { bytes } => (LinkEnd::Unknown, Some(*bytes)),
+            Self::Uncounted => (LinkEnd::Joined, None),
+        }
+    }
+}
+
+// === impl Output ===
+
+impl Output {
+    /// As the stage's record tells it.
+    pub(super) fn seen(&self) -> (LinkEnd, Option<u64>) {
+        match self {
+            Self::Finished { bytes } => (LinkEnd::Finished, Some(*bytes)),
+            Self::Stopped { bytes } => (LinkEnd::Stopped, Some(*bytes)),
+            Self::Lost { bytes } => (LinkEnd::Lost, Some(*bytes)),
+            Self::Reset { bytes } => (LinkEnd::Reset, Some(*bytes)),
+            Self::Uncounted => (LinkEnd::Joined, None),
+        }
+    }
+}

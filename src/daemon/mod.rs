@@ -1,0 +1,218 @@
+//! A node: listens, keeps sessions, runs stages, and coordinates the runs of its clients.
+//!
+//! Order of leaving: stop accepting, refuse new pipes, let running ones drain, end what is left, close sessions, join every task.
+
+mod abort;
+mod access;
+mod links;
+mod listener;
+mod members;
+mod node;
+mod own_variables;
+mod part;
+mod pipes;
+mod prepare;
+mod query;
+mod serve;
+mod sessions;
+pub mod settings;
+mod stage;
+mod versions;
+mod view;
+
+use std::{io, sync::Arc, time::Duration};
+
+use dpipes_discovery::{Directory, Names, Registry, StaticNodes};
+use tokio::{sync::watch, time::timeout};
+use tracing::{info, warn};
+
+pub use self::{listener::ListenError, node::Kind};
+use self::{
+    listener::Listener,
+    node::Node,
+    settings::{Access, RegistrySettings, Settings},
+};
+use crate::{
+    exec::{Launcher, LauncherSettings},
+    transport::Session,
+    wire::message::Role,
+};
+
+/// How long everything may take that comes after the last pipe ended: closing sessions lingers two seconds at most, processes are
+/// dead by then.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running node. Dropping it without [`Daemon::drain`] leaves its tasks to the runtime's end.
+#[derive(Debug)]
+pub struct Daemon {
+    node: Arc<Node>,
+    listening: Vec<String>,
+}
+
+/// Why a daemon did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It could not listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// It could not start its helpers.
+    #[error("cannot start the process keeper: {0}")]
+    Launcher(#[source] io::Error),
+    /// A registry's settings make no sense.
+    #[error("registry {name}: {detail}")]
+    Registry {
+        /// The registry's kind.
+        name: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Starts a node that listens. Returns when it does.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]. A registry that does not answer is no error.
+    pub async fn start(settings: watch::Receiver<Settings>) -> Result<Self, StartError> {
+        Self::begin(settings, Kind::Daemon).await
+    }
+
+    /// Starts a node inside a client. It listens to nobody; [`Daemon::connect`] is the way in.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub async fn embedded(settings: Settings, kind: Kind) -> Result<Self, StartError> {
+        let settings = Settings {
+            listen: Vec::new(),
+            ..settings
+        };
+        Self::begin(watch::channel(settings).1, kind).await
+    }
+
+    async fn begin(settings: watch::Receiver<Settings>, kind: Kind) -> Result<Self, StartError> {
+        let now = settings.borrow().clone();
+        let mut listeners = Vec::new();
+        for listen in &now.listen {
+            listeners.extend(Listener::bind(listen).await?);
+        }
+        let launcher =
+            Launcher::start(LauncherSettings::default()).map_err(StartError::Launcher)?;
+        let directory = Directory::new(registries(&now)?);
+        let has_registry = !now.registries.is_empty();
+        let node = Node::new(settings, kind, launcher, directory);
+        // An address that means "every interface" can be listened on, not dialled.
+        let dialable = |listener: &Listener| {
+            listener
+                .tcp()
+                .filter(|address| !address.ip().is_unspecified())
+        };
+        if let Some(address) = listeners.iter().find_map(dialable) {
+            node.set_advertise(address.to_string());
+        }
+        let listening = listeners.iter().map(Listener::address).collect();
+        for listener in listeners {
+            node.tasks().spawn(listener.serve(node.clone()));
+        }
+        if has_registry {
+            node.tasks().spawn(view::keep_warm(node.clone()));
+        }
+        if now.access == Access::Open {
+            warn!("access is open: whoever reaches this node can run programs on it");
+        }
+        info!(node = %node.id(), ?listening, "node started");
+        Ok(Self { node, listening })
+    }
+
+    /// Where it listens, as users write it.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.listening
+    }
+
+    /// A session for a client inside this process.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when the process is out of descriptors.
+    pub async fn connect(&self) -> Result<Session, String> {
+        self.node.connect_inside(Role::Client).await
+    }
+
+    /// Resolves when the daemon was told to leave after one app and that app has ended, with its status.
+    pub async fn first_exit(&self) -> u8 {
+        let mut first = self.node.first_exit().subscribe();
+        match first.wait_for(Option::is_some).await {
+            Ok(status) => status.unwrap_or_default(),
+            Err(_) => 0,
+        }
+    }
+
+    /// Leaves gracefully: no new pipes; running ones may go on for the configured time, or until `force` resolves; then they are ended.
+    pub async fn drain(&self, force: impl Future<Output = ()>) {
+        let node = &self.node;
+        let limit = node.settings().drain_timeout;
+        info!(
+            ?limit,
+            pipes = node.pipes().running(),
+            runs = node.runs().len(),
+            "draining"
+        );
+        // No session is told to go away: pipes that run still open links and streams on them, an app's first word to stderr among these.
+        // What would begin anew is refused where it is asked for.
+        node.closing().cancel();
+        tokio::select! {
+            () = idle(node) => {}
+            () = force => warn!("told to end now"),
+            () = tokio::time::sleep(limit) => warn!("pipes still run after the drain timeout; they are ended"),
+        }
+        node.ending_token().cancel();
+        // Every part has its own deadlines: kill-grace, then force.
+        let grace = node.settings().terms.kill_grace + LEAVE_TIMEOUT;
+        if timeout(grace, idle(node)).await.is_err() {
+            warn!("a pipe could not be ended in time");
+        }
+        for session in node.open_sessions() {
+            session.close("this node is leaving");
+            // A peer that does not close its end is not waited for longer than it takes to linger.
+            let _ = timeout(LEAVE_TIMEOUT, session.disconnected()).await;
+        }
+        node.launcher().shutdown().await;
+        node.tasks().close();
+        let _ = timeout(LEAVE_TIMEOUT, node.tasks().wait()).await;
+        info!("left");
+    }
+}
+
+/// Resolves when no part and no run is left. Both only ever end from now on, and tell nobody, so this looks a few times a second.
+async fn idle(node: &Node) {
+    const LOOK: Duration = Duration::from_millis(20);
+    while node.pipes().running() + node.runs().len() > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn registries(settings: &Settings) -> Result<Vec<Arc<dyn Registry>>, StartError> {
+    let names = || Names {
+        primary: view::primary_service(),
+        app_prefix: view::APP_PREFIX.to_owned(),
+        port: view::DEFAULT_PORT,
+    };
+    let build = |registry: &RegistrySettings| -> Result<Arc<dyn Registry>, StartError> {
+        Ok(match registry {
+            RegistrySettings::StaticFile(path) => Arc::new(StaticNodes::file(path, names())),
+            RegistrySettings::StaticList(nodes) => {
+                let list = view::node_list(nodes).map_err(|detail| StartError::Registry {
+                    name: "static",
+                    detail,
+                })?;
+                Arc::new(StaticNodes::inline(list, names()))
+            }
+        })
+    };
+    settings.registries.iter().map(build).collect()
+}

@@ -1,0 +1,361 @@
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use dpipes_discovery::Directory;
+use tokio::{net::UnixStream, sync::watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+
+use super::{
+    access::{self, NotAllowed},
+    members::Members,
+    pipes::Pipes,
+    serve,
+    sessions::Sessions,
+    settings::{Access, Settings},
+    versions::Versions,
+    view,
+};
+use crate::{
+    coordinator::{Cluster, Defaults, Runs},
+    exec::Launcher,
+    id::NodeId,
+    negotiate::rules::Others,
+    plan::ClusterView,
+    transport::{self, PeerAddress, Session, Side},
+    wire::message::{AppsOffered, Hello, Load, NodeView, Role, SourceView, Tried},
+};
+
+/// The state that a daemon's tasks share.
+#[derive(Debug)]
+pub(super) struct Node {
+    id: NodeId,
+    boot: String,
+    kind: Kind,
+    settings: watch::Receiver<Settings>,
+    /// Known once the listeners are bound.
+    advertise: OnceLock<String>,
+    launcher: Launcher,
+    pipes: Pipes,
+    runs: Runs,
+    sessions: Sessions,
+    directory: Directory,
+    members: Members,
+    versions: Versions,
+    /// Stages now prepared or running.
+    stages: AtomicU32,
+    tasks: TaskTracker,
+    /// Every session that is served, to be told of the end.
+    served: Mutex<Vec<Session>>,
+    /// No new peers and no new pipes.
+    closing: CancellationToken,
+    /// Everything ends now.
+    ending: CancellationToken,
+    /// The status of the first stage that ended, for a daemon that leaves after one.
+    first_exit: watch::Sender<Option<u8>>,
+}
+
+/// What a daemon is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A process of its own that listens for peers.
+    Daemon,
+    /// Part of a client that found no daemon. Its stages are its user's own: they inherit environment, directory and umask.
+    Embedded {
+        /// The client's working directory.
+        cwd: PathBuf,
+        /// The client's search path.
+        search_path: Vec<PathBuf>,
+    },
+}
+
+/// Holds the slots of prepared or running stages.
+#[must_use = "dropping it gives the slots back"]
+#[derive(Debug)]
+pub(super) struct Slots {
+    node: Arc<Node>,
+    count: u32,
+}
+
+// === impl Node ===
+
+impl Node {
+    pub(super) fn new(
+        settings: watch::Receiver<Settings>,
+        kind: Kind,
+        launcher: Launcher,
+        directory: Directory,
+    ) -> Arc<Self> {
+        let id = settings.borrow().node.clone();
+        Arc::new(Self {
+            id,
+            boot: crate::id::PipeId::generate().to_string(),
+            kind,
+            settings,
+            advertise: OnceLock::new(),
+            launcher,
+            pipes: Pipes::default(),
+            runs: Runs::default(),
+            sessions: Sessions::default(),
+            members: Members::default(),
+            directory,
+            versions: Versions::default(),
+            stages: AtomicU32::new(0),
+            tasks: TaskTracker::new(),
+            served: Mutex::default(),
+            closing: CancellationToken::new(),
+            ending: CancellationToken::new(),
+            first_exit: watch::Sender::new(None),
+        })
+    }
+
+    pub(super) fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The settings as they are now; a reload does not change what was taken here.
+    pub(super) fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
+
+    pub(super) fn set_advertise(&self, address: String) {
+        // Only the first listener's address counts; it is set once, before anything is served.
+        let _ = self.advertise.set(address);
+    }
+
+    /// Where peers dial this node: as configured, else as the registry lists it, else the first address that is listened on; `None`
+    /// when it listens to no network.
+    pub(super) fn advertise(&self) -> Option<String> {
+        let configured = self.settings.borrow().advertise.clone();
+        configured
+            .or_else(|| view::listed_address(self))
+            .or_else(|| self.advertise.get().cloned())
+    }
+
+    pub(super) fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
+    pub(super) fn pipes(&self) -> &Pipes {
+        &self.pipes
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(super) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    pub(super) fn ending_token(&self) -> &CancellationToken {
+        &self.ending
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    pub(super) fn first_exit(&self) -> &watch::Sender<Option<u8>> {
+        &self.first_exit
+    }
+
+    /// Takes slots for stages, or says how many are taken.
+    pub(super) fn take_slots(self: &Arc<Self>, count: u32) -> Result<Slots, u32> {
+        let max = self.settings.borrow().rules.max_stages;
+        let taken = self
+            .stages
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                taken.checked_add(count).filter(|&all| all <= max)
+            });
+        taken.map(|_| Slots {
+            node: self.clone(),
+            count,
+        })
+    }
+
+    /// The stages that are prepared or running, and how many may be.
+    pub(super) fn load(&self) -> Load {
+        Load {
+            stages: self.stages.load(Ordering::Acquire),
+            capacity: self.settings.borrow().rules.max_stages,
+        }
+    }
+
+    /// What this node runs.
+    pub(super) fn offered(&self) -> AppsOffered {
+        let settings = self.settings.borrow();
+        match settings.rules.others {
+            Others::Allow => AppsOffered::Any,
+            Others::Deny => AppsOffered::Listed(settings.rules.apps.keys().cloned().collect()),
+        }
+    }
+
+    /// What this node says of itself; the handshake adds the nonce.
+    pub(super) fn hello(&self, role: Role) -> Hello {
+        let is_node = role == Role::Node;
+        Hello {
+            role,
+            node: is_node.then(|| self.id.clone()),
+            boot: self.boot.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            features: BTreeSet::new(),
+            nonce: String::new(),
+            advertise: self.advertise().filter(|_| is_node),
+            apps: is_node.then(|| self.offered()),
+            labels: if is_node {
+                self.settings.borrow().labels.clone()
+            } else {
+                Default::default()
+            },
+            load: self.load(),
+        }
+    }
+
+    /// Serves what the peer of a session opens, in a task of its own.
+    pub(super) fn serve_session(self: &Arc<Self>, session: Session) {
+        // The socket of a client on this machine tells of its death, and it may be suspended for as long as its user likes.
+        let is_local = !matches!(session.peer().address, PeerAddress::Tcp(_));
+        let is_client = session.peer().hello.role == Role::Client;
+        session.set_lease((!(is_local && is_client)).then(|| self.settings.borrow().terms.lease));
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.retain(|session| !session.is_closed());
+        served.push(session.clone());
+        drop(served);
+        self.tasks
+            .spawn(serve::serve(self.clone(), session).in_current_span());
+    }
+
+    /// Every session that is open.
+    pub(super) fn open_sessions(&self) -> Vec<Session> {
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served
+            .iter()
+            .filter(|session| !session.is_closed())
+            .cloned()
+            .collect()
+    }
+
+    /// A session with itself, so that a stage placed here is served like any other.
+    pub(super) async fn connect_to_self(self: &Arc<Self>) -> Result<Session, Vec<Tried>> {
+        self.connect_inside(Role::Node).await.map_err(|error| {
+            vec![Tried {
+                node: self.id.clone(),
+                address: "here".to_owned(),
+                error,
+            }]
+        })
+    }
+
+    /// A session from inside this process: the other end is served like that of any peer.
+    pub(super) async fn connect_inside(self: &Arc<Self>, role: Role) -> Result<Session, String> {
+        let (near, far) = UnixStream::pair().map_err(|error| error.to_string())?;
+        let greet =
+            |io, side, role| transport::greet(io, side, self.hello(role), PeerAddress::InProcess);
+        let (near, far) = tokio::join!(
+            greet(near, Side::Dialler, role),
+            greet(far, Side::Acceptor, Role::Node)
+        );
+        self.serve_session(far.map_err(|error| error.to_string())?);
+        near.map_err(|error| error.to_string())
+    }
+
+    /// Whether a peer may ask something of this node, as the settings and the registry are now.
+    pub(super) async fn admit(&self, peer: &PeerAddress) -> Result<(), NotAllowed> {
+        let PeerAddress::Tcp(address) = peer else {
+            // The permissions of the unix socket have decided, or it is this very process.
+            return Ok(());
+        };
+        let access = self.settings.borrow().access.clone();
+        let members = match access {
+            Access::Members => self.members.addresses(&self.directory).await,
+            Access::Local | Access::Networks(_) | Access::Open => Arc::default(),
+        };
+        access::check(&access, address.ip(), &members)
+    }
+
+    /// Every node that is known, as `dpipes nodes` shows it.
+    pub(super) async fn nodes(self: &Arc<Self>) -> Vec<NodeView> {
+        view::nodes(self).await
+    }
+
+    pub(super) fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    pub(super) fn source_views(&self) -> Vec<SourceView> {
+        view::sources(self)
+    }
+}
+
+/// A coordinator's view of its daemon. The handle is the shared one, for sessions are served in tasks of their own.
+#[async_trait]
+impl Cluster for Arc<Node> {
+    fn node(&self) -> &NodeId {
+        &self.id
+    }
+
+    fn defaults(&self) -> Defaults {
+        let settings = self.settings.borrow();
+        Defaults {
+            lease: settings.terms.lease,
+            kill_grace: settings.terms.kill_grace,
+            window: settings.terms.window,
+            policy: settings.terms.policy.clone(),
+            embedded: matches!(self.kind, Kind::Embedded { .. }),
+        }
+    }
+
+    async fn view(&self, apps: &BTreeSet<String>) -> ClusterView {
+        view::cluster(self, apps).await
+    }
+
+    fn sources(&self) -> Vec<SourceView> {
+        view::sources(self)
+    }
+
+    async fn session(&self, node: &NodeId, addresses: &[String]) -> Result<Session, Vec<Tried>> {
+        let opened = self.sessions.open(self, node, addresses).await;
+        view::report(self, node, opened.is_ok());
+        opened
+    }
+
+    fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    fn ending(&self) -> CancellationToken {
+        self.ending.clone()
+    }
+}
+
+// === impl Slots ===
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.node.stages.fetch_sub(self.count, Ordering::AcqRel);
+    }
+}
