@@ -33,6 +33,7 @@ pub mod variable;
 pub mod word;
 
 pub mod client;
+pub mod config;
 pub mod coordinator;
 pub mod daemon;
 pub mod exec;

@@ -1,0 +1,119 @@
+//! Configuration: built-in values, then files, then the environment, then flags; later ones win.
+//!
+//! [`load`] reads all of them and makes the daemon's [`Settings`]. Every value remembers where it came from, and every error points at
+//! the place where it was made.
+
+mod client;
+mod embedded;
+mod environment;
+mod error;
+mod file;
+mod flags;
+mod layers;
+mod paths;
+mod resolve;
+mod source;
+mod value;
+
+pub(crate) use self::error::NEAR;
+pub use self::{
+    client::{ClientFile, ColorWord},
+    embedded::{EmbeddedInputs, embedded},
+    environment::variable_name,
+    error::{ConfigError, Misplaced},
+    file::{File, LogFormat, LogLevel, PolicyWord, RegistryEntry},
+    flags::Flags,
+    layers::{Layers, Origin},
+    paths::{Surroundings, ensure_private_dir},
+    resolve::{
+        DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, DEFAULT_RUN_USER, Facts, ProcessSettings, registry,
+        user_exists,
+    },
+    value::{Address, Mask, Network, Period, Size, Text, UniqueMap},
+};
+
+use crate::daemon::settings::Settings;
+
+/// A configuration that was read and is without contradiction.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the daemon is told.
+    pub settings: Settings,
+    /// What the process around it needs.
+    pub process: ProcessSettings,
+    /// Every value and where it came from.
+    pub layers: Layers,
+    /// Which files were read, lowest layer first.
+    pub files: Vec<std::path::PathBuf>,
+    /// Files that were there and were not believed, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads all layers of a daemon's configuration.
+///
+/// # Errors
+///
+/// Returns the first thing that is wrong, with its place.
+pub fn load(
+    surroundings: &Surroundings,
+    flags: &Flags,
+    facts: &Facts,
+) -> Result<Loaded, ConfigError> {
+    let named = flags
+        .config
+        .clone()
+        .or_else(|| surroundings.variable("DPIPES_CONFIG").map(Into::into));
+    let sources = source::read_all(surroundings, named.as_deref())?;
+    let files = sources
+        .read
+        .iter()
+        .map(|source| source.path.clone())
+        .collect();
+    let mut upper = Vec::new();
+    upper.extend(
+        sources
+            .read
+            .into_iter()
+            .map(|source| (source.file, Origin::File(source.path))),
+    );
+    upper.extend(environment::layers(surroundings)?);
+    upper.extend(flags.layers(surroundings)?);
+
+    let registry = upper
+        .iter()
+        .rev()
+        .find_map(|(file, _)| file.registry.as_ref());
+    let has_registry = registry.is_some_and(|entries| !entries.is_empty());
+    let mut built_in = resolve::built_in(facts, surroundings, has_registry);
+    // A user who asks for root is not to be given somebody else by the lowest layer.
+    let says_root = |file: &File| file.run.as_ref().and_then(|run| run.allow_root);
+    if upper.iter().rev().find_map(|(file, _)| says_root(file)) == Some(true) {
+        built_in
+            .run
+            .as_mut()
+            .into_iter()
+            .for_each(|run| run.run_as = None);
+    }
+    let mut layers = Layers::default();
+    layers.lay(&built_in, &Origin::BuiltIn);
+    for (file, origin) in &upper {
+        layers.lay(file, origin);
+    }
+    let mut effective = layers.effective();
+    if let Some((name, rule)) = flags.only_app(surroundings)? {
+        resolve::keep_only(&mut effective, &name, rule);
+        layers.replace_apps(&effective, &Origin::Flag("--".to_owned()));
+    }
+    let process = resolve::process(&effective, surroundings);
+    let settings = resolve::settings(effective, surroundings, flags.exit)?;
+    Ok(Loaded {
+        settings,
+        process,
+        layers,
+        files,
+        notes: sources.notes,
+    })
+}
+
+#[cfg(test)]
+mod tests;
