@@ -32,6 +32,7 @@ pub mod media;
 pub mod variable;
 pub mod word;
 
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod coordinator;

@@ -1,0 +1,471 @@
+//! What the subcommands show: plans, nodes, apps, findings.
+
+use serde::Serialize;
+
+use super::{
+    json,
+    table::columns,
+    text::{age, plural},
+};
+use crate::{
+    id::{NodeId, PipeId},
+    wire::message::{
+        AppView, AppsOffered, Ending, NodeState, NodeView, Outcome, SourceView, StagePlan,
+    },
+};
+
+/// One thing that `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    /// What was looked at.
+    pub check: String,
+    /// How it is.
+    pub state: Health,
+    /// What was found.
+    pub detail: String,
+    /// One next step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// How a thing is that `doctor` looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Health {
+    /// Fine.
+    Ok,
+    /// It works, but somebody should know.
+    Note,
+    /// It does not work.
+    Problem,
+}
+
+/// How results are shown.
+pub(crate) trait Output {
+    /// The plan of a pipeline and what each node answered.
+    fn check(&self, pipe: PipeId, plan: &[StagePlan], elapsed_ms: u64, outcome: &Outcome)
+    -> String;
+    /// The nodes that are known.
+    fn nodes(&self, nodes: &[NodeView], sources: &[SourceView]) -> String;
+    /// The apps that are known.
+    fn apps(&self, apps: &[AppView], any: &[NodeId], sources: &[SourceView]) -> String;
+    /// What `doctor` found.
+    fn findings(&self, findings: &[Finding]) -> String;
+}
+
+/// Tables for people.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Human {
+    /// Whether all columns are wanted.
+    pub wide: bool,
+}
+
+/// Objects for programs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Json;
+
+/// Nothing: the exit status is enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quiet;
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).into()
+}
+
+fn list(nodes: &[NodeId]) -> String {
+    nodes
+        .iter()
+        .map(NodeId::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+// === impl Human ===
+
+impl Human {
+    fn node_row(self, node: &NodeView) -> Vec<String> {
+        let state = match node.state {
+            NodeState::Here => "here",
+            NodeState::Up => "up",
+            NodeState::Unknown => "unknown",
+            NodeState::Draining => "draining",
+            NodeState::Avoided => "avoided",
+            NodeState::Other => "?",
+        };
+        let apps = match &node.apps {
+            None => "-".to_owned(),
+            Some(AppsOffered::Any) => "any".to_owned(),
+            Some(AppsOffered::Listed(apps)) if self.wide => apps
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(","),
+            Some(AppsOffered::Listed(apps)) => apps.len().to_string(),
+        };
+        let load = match node.load {
+            None => "-".to_owned(),
+            Some(load) if load.capacity == 0 => load.stages.to_string(),
+            Some(load) => format!("{}/{}", load.stages, load.capacity),
+        };
+        let mut seen = node.seen_ms.map_or_else(|| "-".to_owned(), age);
+        if !node.detail.is_empty() {
+            seen.push_str(&format!(" ({})", node.detail));
+        }
+        let version = node.version.clone().unwrap_or_else(|| "-".to_owned());
+        let mut cells = vec![
+            node.node.to_string(),
+            node.address.clone(),
+            state.to_owned(),
+            apps,
+            load,
+            version,
+            node.source.clone(),
+            seen,
+        ];
+        if self.wide {
+            let labels: Vec<String> = node
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            cells.insert(
+                3,
+                if labels.is_empty() {
+                    "-".to_owned()
+                } else {
+                    labels.join(",")
+                },
+            );
+        }
+        cells
+    }
+}
+
+/// A line for each registry whose knowledge is old.
+fn stale(sources: &[SourceView]) -> String {
+    let line = |source: &SourceView| {
+        let why = source.stale.as_ref()?;
+        let old = source
+            .age_ms
+            .map(|ms| format!(", {} old", age(ms)))
+            .unwrap_or_default();
+        Some(
+            crate::cli::caret::printable(&format!(
+                "note: what {} says is out of date{old}: {why}",
+                source.name
+            )) + "\n",
+        )
+    };
+    sources.iter().filter_map(line).collect()
+}
+
+impl Output for Human {
+    fn check(
+        &self,
+        _pipe: PipeId,
+        plan: &[StagePlan],
+        elapsed_ms: u64,
+        outcome: &Outcome,
+    ) -> String {
+        if plan.is_empty() {
+            return String::new();
+        }
+        let mut rows = vec![row([
+            "stage", "app", "node", "address", "via", "version", "answer",
+        ])];
+        for stage in plan {
+            let of = if stage.candidates > 1 {
+                format!(" (of {})", stage.candidates)
+            } else {
+                String::new()
+            };
+            let version = stage
+                .accept
+                .as_ref()
+                .and_then(|accept| accept.version.clone());
+            let mut answer = if stage.accept.is_some() {
+                "accepted".to_owned()
+            } else {
+                "-".to_owned()
+            };
+            if let Some(accept) = stage
+                .accept
+                .as_ref()
+                .filter(|accept| accept.dropped_env > 0)
+            {
+                answer.push_str(&format!(
+                    ", took all but {}",
+                    plural(u64::from(accept.dropped_env), "variable")
+                ));
+            }
+            if !stage.ignored.is_empty() {
+                answer.push_str(&format!(", ignored: {}", stage.ignored.join(" ")));
+            }
+            rows.push(vec![
+                stage.stage.to_string(),
+                stage.app.clone(),
+                format!("{}{of}", stage.node),
+                stage.address.clone(),
+                stage.via.clone(),
+                version.unwrap_or_else(|| "-".to_owned()),
+                answer,
+            ]);
+        }
+        let agreed = if outcome.ending == Ending::Complete {
+            "agreed"
+        } else {
+            "did not agree"
+        };
+        format!(
+            "{}  {agreed} in {elapsed_ms} ms; nothing was started\n",
+            columns(2, &rows)
+        )
+    }
+
+    fn nodes(&self, nodes: &[NodeView], sources: &[SourceView]) -> String {
+        let mut heading = row([
+            "NAME", "ADDRESS", "STATE", "APPS", "LOAD", "VERSION", "SOURCE", "SEEN",
+        ]);
+        if self.wide {
+            heading.insert(3, "LABELS".to_owned());
+        }
+        let rows: Vec<_> = std::iter::once(heading)
+            .chain(nodes.iter().map(|node| self.node_row(node)))
+            .collect();
+        columns(0, &rows) + &stale(sources)
+    }
+
+    fn apps(&self, apps: &[AppView], any: &[NodeId], sources: &[SourceView]) -> String {
+        let mut text = String::new();
+        if !apps.is_empty() {
+            let rows = apps
+                .iter()
+                .map(|app| vec![app.app.clone(), list(&app.nodes)]);
+            let rows: Vec<_> = std::iter::once(row(["APP", "NODES"])).chain(rows).collect();
+            text.push_str(&columns(0, &rows));
+        }
+        if !any.is_empty() {
+            text.push_str(&format!(
+                "any program of its search path is run by: {}\n",
+                list(any)
+            ));
+        } else if apps.is_empty() {
+            text.push_str("no app is known\n");
+        }
+        text + &stale(sources)
+    }
+
+    fn findings(&self, findings: &[Finding]) -> String {
+        let mut text = String::new();
+        for finding in findings {
+            let word = match finding.state {
+                Health::Ok => "ok",
+                Health::Note => "note",
+                Health::Problem => "PROBLEM",
+            };
+            let line = format!("{word:<8} {:<14} {}", finding.check, finding.detail);
+            text.push_str(&crate::cli::caret::printable(&line));
+            text.push('\n');
+            if let Some(help) = &finding.help {
+                text.push_str(&format!(
+                    "{:24}= help: {}\n",
+                    "",
+                    crate::cli::caret::printable(help)
+                ));
+            }
+        }
+        let problems = findings
+            .iter()
+            .filter(|finding| finding.state == Health::Problem)
+            .count();
+        text.push_str(&match problems {
+            0 => "no problems found\n".to_owned(),
+            number => format!("{} found\n", plural(number as u64, "problem")),
+        });
+        text
+    }
+}
+
+// === impl Json ===
+
+impl Output for Json {
+    fn check(
+        &self,
+        pipe: PipeId,
+        plan: &[StagePlan],
+        elapsed_ms: u64,
+        outcome: &Outcome,
+    ) -> String {
+        json::check(pipe, plan, elapsed_ms, outcome)
+    }
+
+    fn nodes(&self, nodes: &[NodeView], sources: &[SourceView]) -> String {
+        json::nodes(nodes, sources)
+    }
+
+    fn apps(&self, apps: &[AppView], any: &[NodeId], sources: &[SourceView]) -> String {
+        json::apps(apps, any, sources)
+    }
+
+    fn findings(&self, findings: &[Finding]) -> String {
+        json::findings(findings)
+    }
+}
+
+// === impl Quiet ===
+
+impl Output for Quiet {
+    fn check(
+        &self,
+        _pipe: PipeId,
+        _plan: &[StagePlan],
+        _elapsed_ms: u64,
+        _outcome: &Outcome,
+    ) -> String {
+        String::new()
+    }
+
+    fn nodes(&self, _nodes: &[NodeView], _sources: &[SourceView]) -> String {
+        String::new()
+    }
+
+    fn apps(&self, _apps: &[AppView], _any: &[NodeId], _sources: &[SourceView]) -> String {
+        String::new()
+    }
+
+    fn findings(&self, _findings: &[Finding]) -> String {
+        String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::{
+        cli::render::samples::{complete, node, plan},
+        wire::message::Load,
+    };
+
+    fn some_nodes() -> (Vec<NodeView>, Vec<SourceView>) {
+        let up = NodeView {
+            node: node("node-a"),
+            address: "10.0.0.11:3747".to_owned(),
+            state: NodeState::Up,
+            detail: String::new(),
+            apps: Some(AppsOffered::Listed(BTreeSet::from([
+                "sort".to_owned(),
+                "uniq".to_owned(),
+            ]))),
+            load: Some(Load {
+                stages: 2,
+                capacity: 16,
+            }),
+            version: Some("1.0.0".to_owned()),
+            labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            source: "static".to_owned(),
+            seen_ms: Some(2_000),
+        };
+        let avoided = NodeView {
+            node: node("node-c"),
+            state: NodeState::Avoided,
+            detail: "connect timeout\x1b[2J".to_owned(),
+            apps: None,
+            load: None,
+            version: None,
+            labels: BTreeMap::new(),
+            seen_ms: Some(41_000),
+            ..up.clone()
+        };
+        let source = SourceView {
+            name: "static".to_owned(),
+            age_ms: Some(70_000),
+            stale: Some("the file is gone".to_owned()),
+        };
+        (vec![up, avoided], vec![source])
+    }
+
+    #[test]
+    fn nodes_are_a_table() {
+        let (nodes, sources) = some_nodes();
+        assert_snapshot!(Human::default().nodes(&nodes, &sources), @r##"
+        NAME    ADDRESS         STATE    APPS  LOAD  VERSION  SOURCE  SEEN
+        node-a  10.0.0.11:3747  up       2     2/16  1.0.0    static  2s
+        node-c  10.0.0.11:3747  avoided  -     -     -        static  41s (connect timeout\u{1b}[2J)
+        note: what static says is out of date, 70s old: the file is gone
+        "##);
+        assert_snapshot!(Human { wide: true }.nodes(&nodes, &[]), @r##"
+        NAME    ADDRESS         STATE    LABELS  APPS       LOAD  VERSION  SOURCE  SEEN
+        node-a  10.0.0.11:3747  up       zone=a  sort,uniq  2/16  1.0.0    static  2s
+        node-c  10.0.0.11:3747  avoided  -       -          -     -        static  41s (connect timeout\u{1b}[2J)
+        "##);
+    }
+
+    #[test]
+    fn nodes_are_objects_for_programs() {
+        let (nodes, sources) = some_nodes();
+        assert_snapshot!(Json.nodes(&nodes[..1], &sources), @r##"
+        {"address":"10.0.0.11:3747","apps":{"listed":["sort","uniq"]},"detail":"","kind":"node","labels":{"zone":"a"},"load":{"capacity":16,"stages":2},"node":"node-a","schema":"dpipes/v1","seen_ms":2000,"source":"static","state":"up","version":"1.0.0"}
+        {"age_ms":70000,"kind":"source","name":"static","schema":"dpipes/v1","stale":"the file is gone"}
+        "##);
+    }
+
+    #[test]
+    fn apps_are_a_table() {
+        let apps = [AppView {
+            app: "sort".to_owned(),
+            nodes: vec![node("a"), node("b")],
+        }];
+        assert_snapshot!(Human::default().apps(&apps, &[node("c")], &[]), @r##"
+        APP   NODES
+        sort  a, b
+        any program of its search path is run by: c
+        "##);
+        assert_eq!(Human::default().apps(&[], &[], &[]), "no app is known\n");
+        assert_snapshot!(Json.apps(&apps, &[node("c")], &[]), @r##"
+        {"app":"sort","kind":"app","nodes":["a","b"],"schema":"dpipes/v1"}
+        {"kind":"any-app","nodes":["c"],"schema":"dpipes/v1"}
+        "##);
+    }
+
+    #[test]
+    fn a_plan_is_a_table_with_the_answers() {
+        let plan = [plan(0), plan(1), plan(2)];
+        assert_snapshot!(Human::default().check(PipeId::from_u128(1), &plan, 14, &complete(&[])), @r##"
+        stage  app   node           address         via     version  answer
+        1      cat   node-a         10.0.0.11:3747  static  9.4      accepted
+        2      sort  node-c (of 2)  10.0.0.12:3747  static  9.4      accepted
+        3      uniq  node-b         10.0.0.13:3747  static  9.4      accepted, ignored: window
+        agreed in 14 ms; nothing was started
+        "##);
+    }
+
+    #[test]
+    fn findings_end_with_their_number() {
+        let finding = |state, help| Finding {
+            check: "entry".to_owned(),
+            state,
+            detail: "node-a".to_owned(),
+            help,
+        };
+        let findings = [
+            finding(Health::Ok, None),
+            finding(Health::Problem, Some("start it: dpipesd".to_owned())),
+        ];
+        assert_snapshot!(Human::default().findings(&findings), @r##"
+        ok       entry          node-a
+        PROBLEM  entry          node-a
+                                = help: start it: dpipesd
+        1 problem found
+        "##);
+        assert!(
+            Human::default()
+                .findings(&findings[..1])
+                .ends_with("no problems found\n")
+        );
+        assert_eq!(Quiet.findings(&findings), "");
+    }
+}

@@ -1,0 +1,333 @@
+//! The daemon's process: from settings to the last signal.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    engine::{self, Running, StartError},
+    exit,
+    process::PidFile,
+};
+use crate::{
+    config::{self, Facts, Flags, Loaded, Surroundings},
+    daemon::settings::{Access, Settings},
+};
+
+/// What is needed to read the configuration again.
+#[derive(Clone, Debug)]
+pub(crate) struct Reloader {
+    /// The surroundings at the start; the process may have changed its directory since.
+    pub surroundings: Arc<Surroundings>,
+    /// The flags.
+    pub flags: Flags,
+}
+
+/// What is asked of a daemon from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// Leave; the second time at once, with this status.
+    Leave(u8),
+    /// Read the configuration again.
+    Reload,
+}
+
+/// Where events come from.
+trait Events {
+    /// The next one. Cancel safe: an event that nobody was told is told next time.
+    fn next(&mut self) -> impl Future<Output = Event> + Send;
+}
+
+/// Signals as events.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Events for Signals {
+    async fn next(&mut self) -> Event {
+        let leave = |kind: SignalKind| Event::Leave(exit::of_signal(kind.as_raw_value()));
+        tokio::select! {
+            _ = self.terminate.recv() => leave(SignalKind::terminate()),
+            _ = self.interrupt.recv() => leave(SignalKind::interrupt()),
+            _ = self.hangup.recv() => Event::Reload,
+        }
+    }
+}
+
+/// Runs a daemon until it is told to leave. `ready` is called once, when every address is open.
+///
+/// # Errors
+///
+/// Returns why it did not start.
+pub(crate) async fn serve(
+    loaded: Loaded,
+    reloader: Reloader,
+    ready: impl FnOnce(&[String]) -> io::Result<()>,
+) -> Result<u8, StartError> {
+    let failed = |what: &str, error: &io::Error| StartError {
+        message: format!("{what}: {error}"),
+        status: exit::FAILED,
+    };
+    // Before anything else, so that a signal during the start is not lost.
+    let signals = Signals::listen().map_err(|error| failed("cannot listen for signals", &error))?;
+    let pid_file = take_pid_file(&loaded)?;
+    for note in &loaded.notes {
+        warn!("{note}");
+    }
+    if loaded.settings.access == Access::Open {
+        warn!("access is open: everyone who reaches this port can run programs here");
+    }
+    let (settings, watched) = watch::channel(loaded.settings);
+    let daemon = engine::start(watched).await?;
+    let addresses = daemon.addresses().to_vec();
+    info!(
+        addresses = addresses.join(" "),
+        pid = std::process::id(),
+        "listening"
+    );
+    ready(&addresses).map_err(|error| failed("cannot tell that the daemon listens", &error))?;
+    let status = attend(daemon, signals, &settings, || reloader.load()).await;
+    drop(pid_file);
+    Ok(status)
+}
+
+/// Serves until it is told to leave or the one app has run: the first request drains, a second one ends at once.
+async fn attend<D: Running>(
+    mut daemon: D,
+    mut events: impl Events,
+    settings: &watch::Sender<Settings>,
+    mut load: impl FnMut() -> Option<Settings>,
+) -> u8 {
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Event::Leave(_) => break,
+                Event::Reload => {
+                    if let Some(fresh) = load() {
+                        settings.send_replace(fresh);
+                        info!("configuration read again");
+                    }
+                }
+            },
+            status = daemon.finished() => {
+                info!(status, "the one app has run");
+                daemon.drain().await;
+                return status;
+            }
+        }
+    }
+    info!("leaving: running pipes may end, no new ones are taken");
+    let drained = daemon.drain();
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            // A drain begins before it can be cut short, and one that is over needs no cutting.
+            biased;
+            () = &mut drained => return exit::OK,
+            event = events.next() => match event {
+                Event::Leave(status) => {
+                    warn!("told twice to leave: ending at once");
+                    return status;
+                }
+                Event::Reload => warn!("the configuration is not read again while leaving"),
+            },
+        }
+    }
+}
+
+fn take_pid_file(loaded: &Loaded) -> Result<Option<PidFile>, StartError> {
+    let path = &loaded.process.pid_file;
+    let required = loaded.process.pid_file_required;
+    let unwritable = |error: io::Error| StartError {
+        message: format!("cannot write the pid file {}: {error}", path.display()),
+        status: exit::NO_PERMISSION,
+    };
+    if let Some(directory) = path.parent().filter(|_| !required)
+        && let Err(error) =
+            config::ensure_private_dir(directory, rustix::process::geteuid().as_raw())
+    {
+        warn!("no pid file: {error}");
+        return Ok(None);
+    }
+    match PidFile::take(path) {
+        Ok(Some(held)) => Ok(Some(held)),
+        Ok(None) if required => Err(StartError {
+            message: format!("another process holds the pid file {}", path.display()),
+            status: exit::UNAVAILABLE,
+        }),
+        Ok(None) => {
+            warn!(
+                "another dpipesd holds {}; this one runs without a pid file",
+                path.display()
+            );
+            Ok(None)
+        }
+        Err(error) if required => Err(unwritable(error)),
+        Err(error) => {
+            warn!("no pid file: {}", unwritable(error));
+            Ok(None)
+        }
+    }
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    /// Reads the configuration again; a wrong one is logged with its place and the old one stays.
+    fn load(&self) -> Option<Settings> {
+        match config::load(&self.surroundings, &self.flags, &Facts::of_this_machine()) {
+            Ok(loaded) => Some(loaded.settings),
+            Err(wrong) => {
+                error!(
+                    "the configuration is wrong and the old one stays in force\n{}",
+                    wrong.render(false)
+                );
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A daemon that tells when it is drained.
+    struct Fake {
+        status: Option<u8>,
+        drained: mpsc::Sender<()>,
+        stuck: bool,
+    }
+
+    impl Running for Fake {
+        async fn finished(&mut self) -> u8 {
+            match self.status {
+                Some(status) => status,
+                None => std::future::pending().await,
+            }
+        }
+
+        async fn drain(self) {
+            self.drained.send(()).await.unwrap();
+            if self.stuck {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    impl Events for mpsc::Receiver<Event> {
+        async fn next(&mut self) -> Event {
+            match self.recv().await {
+                Some(event) => event,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn settings() -> Settings {
+        let base = tempfile::tempdir().unwrap();
+        let surroundings = Surroundings {
+            uid: 1000,
+            cwd: base.path().into(),
+            environment: BTreeMap::new(),
+            etc: base.path().into(),
+        };
+        let facts = Facts {
+            hostname: "h".to_owned(),
+            has_dpipes_user: false,
+        };
+        config::load(&surroundings, &Flags::default(), &facts)
+            .unwrap()
+            .settings
+    }
+
+    /// Runs a daemon through these events; returns its status, whether it was drained, and how often the configuration changed.
+    async fn attended(
+        events: &[Event],
+        status: Option<u8>,
+        stuck: bool,
+        mut files: Vec<Option<Settings>>,
+    ) -> (u8, bool, usize) {
+        let (sender, receiver) = mpsc::channel(8);
+        for event in events {
+            sender.send(*event).await.unwrap();
+        }
+        let (drained, mut told) = mpsc::channel(1);
+        let (settings, watched) = watch::channel(settings());
+        let mut changes = 0;
+        let load = || {
+            let fresh = files.remove(0);
+            changes += usize::from(fresh.is_some());
+            fresh
+        };
+        let attending = attend(
+            Fake {
+                status,
+                drained,
+                stuck,
+            },
+            receiver,
+            &settings,
+            load,
+        );
+        let status = tokio::time::timeout(Duration::from_secs(30), attending)
+            .await
+            .unwrap();
+        assert_eq!(watched.has_changed().unwrap(), changes > 0);
+        (status, told.try_recv().is_ok(), changes)
+    }
+
+    #[tokio::test]
+    async fn the_first_request_drains() {
+        assert_eq!(
+            attended(&[Event::Leave(143)], None, false, vec![]).await,
+            (0, true, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn the_second_request_ends_a_drain_that_takes_too_long() {
+        let events = [Event::Leave(143), Event::Reload, Event::Leave(130)];
+        assert_eq!(attended(&events, None, true, vec![]).await, (130, true, 0));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_file_keeps_the_old_configuration_and_a_right_one_replaces_it() {
+        let events = [Event::Reload, Event::Reload, Event::Leave(143)];
+        assert_eq!(
+            attended(&events, None, false, vec![None, Some(settings())]).await,
+            (0, true, 1)
+        );
+        assert_eq!(
+            attended(&events[1..], None, false, vec![None]).await,
+            (0, true, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_one_app_is_the_end_of_the_daemon() {
+        assert_eq!(attended(&[], Some(7), false, vec![]).await, (7, true, 0));
+    }
+}
