@@ -1,0 +1,32 @@
+//! Real daemons, the real client, and bash as the judge.
+//!
+//! One binary with one vocabulary ([`kit`]); a file for each theme. Every test ends with the checks of the kit: nothing is left behind.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test crate from end to end: what fails to unwrap fails the test"
+)]
+
+mod kit;
+
+mod apps;
+mod clients;
+mod configuration;
+mod corpora;
+mod daemon;
+mod docs;
+mod embedded;
+mod endings;
+mod exec;
+mod hostile;
+mod hosts;
+mod lab;
+mod layers;
+mod lost_nodes;
+
+mod network;
+mod refusals;
+mod resources;
+mod same_as_bash;
+mod soak;
+mod stderr;
