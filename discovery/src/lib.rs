@@ -6,15 +6,25 @@
 //!
 //! This crate knows nothing of who uses it: names of services are handed in ([`Names`]).
 
+mod announcer;
 mod backoff;
+#[cfg(feature = "consul")]
+pub mod consul;
 mod directory;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod instance;
+#[cfg(feature = "mdns")]
+pub mod mdns;
 mod memory;
 mod name;
 mod registry;
+mod secret;
 mod static_nodes;
+mod tls;
 
 pub use self::{
+    announcer::{Announced, Announcer},
     backoff::{Backoff, Pace},
     directory::{
         ABSENT_LINGER, Address, Candidate, Directory, FIRST_ANSWER, MAX_WATCHES, Probe,
@@ -22,7 +32,9 @@ pub use self::{
     },
     instance::{DEFAULT_WEIGHT, Health, Instance, Registration, ServiceDef},
     memory::Memory,
-    name::{InvalidName, NodeId, ServiceName},
+    name::{InvalidName, Names, NodeId, ServiceName},
     registry::{Abilities, Cause, Lease, LeaseState, Registry, RegistryError},
-    static_nodes::{FileError, Names, NodeEntry, NodeList, StaticNodes},
+    secret::Secret,
+    static_nodes::{FileError, NodeEntry, NodeList, StaticNodes},
+    tls::Tls,
 };

@@ -18,6 +18,17 @@ pub struct ServiceName(String);
 #[serde(try_from = "String", into = "String")]
 pub struct NodeId(String);
 
+/// What the services are called, for this crate does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The service that stands for a node itself.
+    pub primary: ServiceName,
+    /// What an app's name gets in front to be its service's.
+    pub app_prefix: String,
+    /// The port of addresses that name none.
+    pub port: u16,
+}
+
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{0}` is no name: 1 to 63 letters, digits, `.`, `_`, `+`, `-` or `[` are")]

@@ -108,8 +108,8 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<(Pid, OwnedFd)> {
 pub(super) fn reap_strangers() {
     let known = known();
     // 0 where the session leader is outside this PID namespace, as below `unshare --pid` or `docker run`.
-    let own_session = proc::stat(rustix::process::getpid().as_raw_nonzero().get())
-        .map_or(0, |stat| stat.session);
+    let own_session =
+        proc::stat(rustix::process::getpid().as_raw_nonzero().get()).map_or(0, |stat| stat.session);
     let is_stranger = |pid: i32| {
         !known.contains(&pid)
             && proc::stat(pid).is_some_and(|stat| stat.is_dead && stat.session != own_session)

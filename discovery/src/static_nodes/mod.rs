@@ -30,7 +30,7 @@ use tokio::{io::AsyncReadExt, sync::watch, time::Instant};
 
 pub use self::parse::{FileError, NodeEntry, NodeList};
 use crate::{
-    Abilities, Health, Instance, Lease, LeaseState, Registration, Registry, RegistryError,
+    Abilities, Health, Instance, Lease, LeaseState, Names, Registration, Registry, RegistryError,
     ServiceDef, ServiceName,
 };
 
@@ -41,17 +41,6 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 /// A file changed less than this before it was read is read again though its time, size and inode stay the same, for two writes within
 /// one tick of a coarse file system clock look alike. Two seconds are the coarsest such clock (FAT).
 const SETTLED: Duration = Duration::from_secs(2);
-
-/// What the services are called, for this crate does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names {
-    /// The service that stands for a node itself.
-    pub primary: ServiceName,
-    /// What an app's name gets in front to be its service's.
-    pub app_prefix: String,
-    /// The port of addresses that name none.
-    pub port: u16,
-}
 
 /// The registry of nodes that somebody wrote down.
 #[derive(Clone, Debug)]

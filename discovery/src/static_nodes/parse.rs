@@ -14,7 +14,7 @@ use serde::{
 };
 use thiserror::Error;
 
-use super::Names;
+use crate::Names;
 use crate::{DEFAULT_WEIGHT, Health, Instance, NodeId, ServiceName, name};
 
 /// Nodes as somebody wrote them down; no two have one name.

@@ -1,5 +1,4 @@
 //! The directory above registries, under a paused clock.
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::{sync::Arc, time::Duration};
 

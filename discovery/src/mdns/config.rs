@@ -1,0 +1,10 @@
+//! Where multicast DNS is spoken.
+
+/// Multicast DNS: plain data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The interfaces by name; all of them if empty.
+    pub interfaces: Vec<String>,
+    /// Whether apps are announced for foreign tools too, as subtypes.
+    pub subtypes: bool,
+}

@@ -1,0 +1,1 @@
+//! Consul, against a real agent.

@@ -1,0 +1,1 @@
+//! etcd, against a real member.

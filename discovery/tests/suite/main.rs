@@ -1,0 +1,10 @@
+//! Every backend against one suite, real servers included, and the directory above them under a paused clock.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod bed;
+mod consul;
+mod directory;
+mod etcd;
+mod mdns;
+mod memory;
+mod static_nodes;

@@ -1,0 +1,1 @@
+//! Multicast DNS, on hosts of their own.
