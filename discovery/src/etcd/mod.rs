@@ -1,22 +1,40 @@
-//! Etcd.
+//! Nodes found through etcd.
+//!
+//! ```text
+//! Etcd ── Cluster ─┬─ Connection   one client; deadlines, quick retries, credentials
+//!                  ├─ Keys, value  what lies where, and how
+//!                  ├─ watch        range, then changes
+//!                  └─ EtcdLease ── Announcement   one lease for all keys of a node
+//! ```
 
+mod announcement;
+mod cluster;
 mod config;
+mod connection;
+mod endpoints;
+mod failure;
+mod keys;
+mod lease;
+mod tls;
+mod value;
+mod watch;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::stream::{BoxStream, StreamExt};
+use etcd_client::GetOptions;
+use futures_util::stream::BoxStream;
 
 pub use self::config::*;
+use self::{announcement::Announcement, cluster::Cluster, failure::Failure, lease::EtcdLease};
 use crate::{
-    Abilities, Instance, Lease, Names, Registration, Registry, RegistryError, ServiceName,
+    Abilities, Instance, Lease, Names, NodeId, Registration, Registry, RegistryError, ServiceName,
 };
 
-/// Nodes found through Etcd.
+/// Nodes found through etcd. Clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Etcd {
-    config: Arc<Config>,
-    names: Arc<Names>,
+    cluster: Arc<Cluster>,
 }
 
 impl Etcd {
@@ -26,10 +44,10 @@ impl Etcd {
     ///
     /// [`RegistryError::Rejected`] when the configuration makes no sense.
     pub fn new(config: Config, names: Names) -> Result<Self, RegistryError> {
-        Ok(Self {
-            config: Arc::new(config),
-            names: Arc::new(names),
-        })
+        // Every service has keys of its own: no name has to be told from another here.
+        drop(names);
+        let cluster = Cluster::new(config)?;
+        Ok(Self { cluster })
     }
 }
 
@@ -40,20 +58,64 @@ impl Registry for Etcd {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::default()
+        Abilities {
+            registers: true,
+            reports_health: true,
+            lists_services: true,
+        }
     }
 
     fn watch(
         &self,
-        _service: &ServiceName,
+        service: &ServiceName,
     ) -> BoxStream<'static, Result<Vec<Instance>, RegistryError>> {
-        let _ = (&self.config, &self.names);
-        futures_util::stream::empty().boxed()
+        watch::follow(Arc::clone(&self.cluster), service.clone())
     }
 
-    async fn register(&self, _what: Registration) -> Result<Box<dyn Lease>, RegistryError> {
-        Err(RegistryError::Unsupported {
-            ability: "registration",
-        })
+    async fn register(&self, what: Registration) -> Result<Box<dyn Lease>, RegistryError> {
+        let mut announcement = Announcement::new(Arc::clone(&self.cluster), what);
+        let ttl = announcement.grant().await?;
+        // A lease is granted to anybody; only the keys tell whether this node may register.
+        match announcement.publish().await {
+            Ok(()) => Ok(Box::new(EtcdLease::keep(announcement, ttl))),
+            Err(failure) => {
+                let error = failure.error();
+                if !matches!(error, RegistryError::Unavailable { .. }) {
+                    // Should that fail too, the empty lease ends by itself.
+                    let _ = Announcement::revoke(&self.cluster, announcement.lease).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn lookup(&self, service: &ServiceName) -> Result<Vec<Instance>, RegistryError> {
+        let moment = self.cluster.read(service).await?;
+        Ok(moment.instances.into_values().collect())
+    }
+
+    async fn find(
+        &self,
+        service: &ServiceName,
+        node: &NodeId,
+    ) -> Result<Option<Instance>, RegistryError> {
+        let key = self.cluster.keys.instance(service, node);
+        let answer = self.cluster.get(&key, GetOptions::new()).await?;
+        Ok(answer
+            .kvs()
+            .first()
+            .and_then(|kv| self.cluster.instance(kv)))
+    }
+
+    async fn services(&self) -> Result<BTreeSet<ServiceName>, RegistryError> {
+        let all = self.cluster.keys.all();
+        let options = GetOptions::new().with_prefix().with_keys_only();
+        let answer = self.cluster.get(all, options).await;
+        let answer = answer.map_err(|failure: Failure| failure.error())?;
+        let names = answer
+            .kvs()
+            .iter()
+            .map(|kv| self.cluster.keys.parse(kv.key()));
+        Ok(names.flatten().map(|(service, _)| service).collect())
     }
 }

@@ -4,6 +4,7 @@
 mod bed;
 mod consul;
 mod directory;
+#[cfg(feature = "etcd")]
 mod etcd;
 mod mdns;
 mod memory;

@@ -1,0 +1,30 @@
+//! TLS, as the client wants it.
+
+use std::path::Path;
+
+use etcd_client::{Certificate, Identity, TlsOptions};
+
+use crate::{RegistryError, Tls};
+
+/// Reads the files. Done at each connect, so that a renewed certificate is used.
+pub(super) async fn options(tls: &Tls) -> Result<TlsOptions, RegistryError> {
+    let mut options = TlsOptions::new();
+    options = match &tls.ca {
+        Some(path) => options.ca_certificate(Certificate::from_pem(read(path).await?)),
+        None => options.with_native_roots(),
+    };
+    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+        options = options.identity(Identity::from_pem(read(cert).await?, read(key).await?));
+    }
+    if let Some(name) = &tls.server_name {
+        options = options.domain_name(name);
+    }
+    Ok(options)
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, RegistryError> {
+    tokio::fs::read(path).await.map_err(|error| {
+        let detail = format!("{} cannot be read: {error}", path.display());
+        RegistryError::Rejected { detail }
+    })
+}

@@ -1,0 +1,74 @@
+//! Many watches, many nodes, and long silences.
+
+use std::time::Duration;
+
+use dpipes_discovery::{Health, LeaseState, Registry};
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use super::{at, member, register, short_lived};
+use crate::bed::{Watch, names, next, registration, service, until};
+
+const SHORT: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn two_hundred_and_fifty_watches_leave_room_for_renewals() {
+    let Some(member) = member().await else { return };
+    let registry = at(&member);
+    let lease = register(&registry, short_lived(registration("n1", &["sort"]), SHORT)).await;
+    let mut watches: Vec<Watch> = (0..250)
+        .map(|_| registry.watch(&service("app.sort")))
+        .collect();
+    for health in [Health::Passing, Health::Warning, Health::Critical] {
+        lease.set_health(health, "").await.unwrap();
+        let told =
+            join_all(watches.iter_mut().map(|watch| async move {
+                while next(watch).await.unwrap()[0].health != health {}
+            }));
+        told.await;
+    }
+    let mut state = lease.state();
+    let changed = timeout(SHORT * 2, state.changed()).await;
+    assert!(changed.is_err(), "{:?}", state.borrow());
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_not_thrown_off() {
+    let Some(member) = member().await else { return };
+    let registry = at(&member);
+    let lease = register(&registry, registration("n1", &["sort"])).await;
+    let mut watch = registry.watch(&service("app.sort"));
+    until(&mut watch, &["n1"]).await;
+    // Servers count probes that come too soon, and throw off after some: it takes two to three of them.
+    let silence = timeout(Duration::from_secs(35), next(&mut watch)).await;
+    assert!(silence.is_err(), "{silence:?}");
+    let state = lease.state();
+    assert!(!state.has_changed().unwrap());
+    assert_eq!(*state.borrow(), LeaseState::Live);
+    lease.set_health(Health::Warning, "").await.unwrap();
+    assert_eq!(next(&mut watch).await.unwrap()[0].health, Health::Warning);
+}
+
+#[tokio::test]
+async fn fifty_nodes_with_twenty_apps_register_at_once() {
+    let Some(member) = member().await else { return };
+    let apps: Vec<_> = (0..20).map(|i| format!("a{i}")).collect();
+    let apps: Vec<_> = apps.iter().map(String::as_str).collect();
+    let started = Instant::now();
+    let leases = join_all((0..50).map(|i| {
+        let (registry, apps) = (at(&member), &apps);
+        async move { register(&registry, registration(&format!("n{i:02}"), apps)).await }
+    }))
+    .await;
+    let took = started.elapsed();
+    println!("50 nodes of 21 keys: {took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let registry = at(&member);
+    let set = registry.lookup(&service("app.a7")).await.unwrap();
+    assert_eq!(names(&set).len(), 50);
+    assert_eq!(registry.services().await.unwrap().len(), 21);
+    for lease in leases {
+        lease.deregister().await.unwrap();
+    }
+    assert!(registry.services().await.unwrap().is_empty());
+}
