@@ -75,7 +75,7 @@ impl Connection {
                 Err(refusal) => refusal,
             };
             let failure = Failure::new(&error, &self.endpoints);
-            if failure::is_about_credentials(&error, &failure) {
+            if failure::is_about_credentials(&error, &failure, self.endpoints.secure) {
                 self.replace(generation).await;
             } else if failure::is_transport(&error) && tries < TRIES {
                 sleep(RETRY * tries).await;

@@ -24,7 +24,7 @@ impl Endpoints {
         let mut schemes = Vec::new();
         let mut hosts = Vec::new();
         for text in texts {
-            let text = text.trim().trim_end_matches('/');
+            let text = text.trim();
             let (secure, host) = match text.split_once("://") {
                 None => (about_tls, text),
                 Some(("http", host)) => (false, host),
@@ -33,6 +33,7 @@ impl Endpoints {
                     return rejected(format!("`{scheme}://` is neither http:// nor https://"));
                 }
             };
+            let host = host.trim_end_matches('/');
             if host.contains('@') {
                 // Not shown: what stands before the `@` may be a password.
                 return rejected("an endpoint has no user; the user is said apart");

@@ -26,6 +26,9 @@ const AUTH_DISABLED: &str = "authentication is not enabled";
 /// The cluster's disk quota is used up: an operator has to act.
 const FULL: &str = "database space exceeded";
 
+/// What the client says of every fault of a connection before it says which.
+const VAGUE: &str = "transport error";
+
 // Codes of gRPC.
 const UNKNOWN: i32 = 2;
 const INVALID_ARGUMENT: i32 = 3;
@@ -138,11 +141,17 @@ pub(super) fn is_transport(error: &Error) -> bool {
 }
 
 /// Whether other files or another token may help, so that a new connection has to read them.
-pub(super) fn is_about_credentials(error: &Error, failure: &Failure) -> bool {
+pub(super) fn is_about_credentials(error: &Error, failure: &Failure, secure: bool) -> bool {
     let text = text(error).to_lowercase();
-    let about_tls = text.contains("certificate") || text.contains("alert");
     let denied = matches!(failure, Failure::Registry(RegistryError::Denied { .. }));
-    denied || text.contains(OLD_TOKEN) || (about_tls && is_transport(error))
+    denied || text.contains(OLD_TOKEN) || (secure && is_transport(error) && is_handshake(&text))
+}
+
+/// Whether TLS may be what failed. A server that refuses a certificate says so only after the handshake is over for this side, which
+/// then sees a connection closed, in one of several ways.
+fn is_handshake(lower: &str) -> bool {
+    let words = ["certificate", "alert", "handshake", "closed", "canceled"];
+    words.iter().any(|word| lower.contains(word))
 }
 
 /// Whether a user was named to a cluster that wants to know none.
@@ -169,8 +178,8 @@ fn text(error: &Error) -> String {
     };
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = if text.is_empty() || text == "transport error" {
+        if cause_text != VAGUE && !text.contains(&cause_text) {
+            text = if text.is_empty() || text == VAGUE {
                 cause_text
             } else {
                 format!("{text}: {cause_text}")
@@ -187,21 +196,16 @@ fn text(error: &Error) -> String {
 /// What to try when one side speaks TLS and the other does not.
 fn hint(error: &Error, text: &str, secure: bool) -> &'static str {
     let lower = text.to_lowercase();
-    let broken = [
-        "reset",
-        "broken pipe",
-        "closed",
-        "frame",
-        "http2",
-        "h2 protocol",
-    ];
-    match secure {
-        true if lower.contains("contenttype") || lower.contains("corrupt message") => {
-            "; the server does not seem to speak TLS: write http://"
-        }
-        false if is_transport(error) && broken.iter().any(|word| lower.contains(word)) => {
-            "; if the server speaks TLS, write https://"
-        }
-        _ => "",
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if !is_transport(error) {
+        ""
+    } else if !secure && says(&["reset", "broken pipe", "closed", "frame", "http2", "h2 "]) {
+        "; if the server speaks TLS, write https://"
+    } else if secure && says(&["contenttype", "corrupt message", "handshake eof"]) {
+        "; if the server does not speak TLS, write http://"
+    } else if secure && says(&["closed", "canceled", "alert"]) {
+        "; the server may not accept this side's certificate"
+    } else {
+        ""
     }
 }

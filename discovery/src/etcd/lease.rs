@@ -153,10 +153,12 @@ impl Renewal {
     async fn renew(&mut self) -> Stop {
         match self.resume().await {
             Ok((keeper, answers)) => {
-                if !matches!(*self.state.borrow(), LeaseState::Live) {
+                let again = self.state.send_if_modified(|state| {
+                    std::mem::replace(state, LeaseState::Live) != LeaseState::Live
+                });
+                if again {
                     debug!(node = %self.announcement.wanted.node, "the lease is renewed again");
                 }
-                self.state.send_replace(LeaseState::Live);
                 self.backoff.reset();
                 self.live(keeper, answers).await
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dpipes_discovery::{Health, LeaseState, Registry};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use tokio::time::{Instant, timeout};
 
 use super::{at, member, register, short_lived};
@@ -40,7 +40,7 @@ async fn an_idle_connection_is_not_thrown_off() {
     let mut watch = registry.watch(&service("app.sort"));
     until(&mut watch, &["n1"]).await;
     // Servers count probes that come too soon, and throw off after some: it takes two to three of them.
-    let silence = timeout(Duration::from_secs(35), next(&mut watch)).await;
+    let silence = timeout(Duration::from_secs(35), watch.next()).await;
     assert!(silence.is_err(), "{silence:?}");
     let state = lease.state();
     assert!(!state.has_changed().unwrap());

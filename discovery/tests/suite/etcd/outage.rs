@@ -30,6 +30,9 @@ async fn a_restart_that_keeps_its_data_removes_nobody() {
     let lease = register(&registry, registration("n1", &["sort"])).await;
     let mut watch = registry.watch(&service("app.sort"));
     until(&mut watch, &["n1"]).await;
+    // The watch itself opens only when it is asked for more than the first set.
+    lease.set_health(Health::Warning, "").await.unwrap();
+    assert_eq!(next(&mut watch).await.unwrap()[0].health, Health::Warning);
     let mut raw = raw(&member).await;
     let key = "/dpipes/v1/services/app.sort/n1";
     let before = raw.get(key, None).await.unwrap().kvs()[0].mod_revision();
