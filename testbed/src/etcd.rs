@@ -161,6 +161,12 @@ impl Member {
         matches!(timeout(ANSWER, ask).await, Ok(Ok(true)))
     }
 
+    /// What it said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running().log()
+    }
+
     /// Kills it at once. Its data stays.
     pub fn kill(&mut self) {
         self.process = None;

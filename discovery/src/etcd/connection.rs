@@ -77,7 +77,8 @@ impl Connection {
             let failure = Failure::new(&error, &self.endpoints);
             if failure::is_about_credentials(&error, &failure, self.endpoints.secure) {
                 self.replace(generation).await;
-            } else if failure::is_transport(&error) && tries < TRIES {
+            }
+            if failure::is_transport(&error) && tries < TRIES {
                 sleep(RETRY * tries).await;
                 tries += 1;
                 continue;

@@ -30,6 +30,7 @@ const FULL: &str = "database space exceeded";
 const VAGUE: &str = "transport error";
 
 // Codes of gRPC.
+const CANCELLED: i32 = 1;
 const UNKNOWN: i32 = 2;
 const INVALID_ARGUMENT: i32 = 3;
 const PERMISSION_DENIED: i32 = 7;
@@ -134,7 +135,7 @@ pub(super) fn is_transport(error: &Error) -> bool {
     match error {
         Error::GRpcStatus(status) => {
             let client_side = status.source().is_some();
-            client_side && [UNKNOWN, UNAVAILABLE].contains(&code(error))
+            client_side && [CANCELLED, UNKNOWN, UNAVAILABLE].contains(&code(error))
         }
         _ => false,
     }
@@ -150,7 +151,14 @@ pub(super) fn is_about_credentials(error: &Error, failure: &Failure, secure: boo
 /// Whether TLS may be what failed. A server that refuses a certificate says so only after the handshake is over for this side, which
 /// then sees a connection closed, in one of several ways.
 fn is_handshake(lower: &str) -> bool {
-    let words = ["certificate", "alert", "handshake", "closed", "canceled"];
+    let words = [
+        "certificate",
+        "alert",
+        "handshake",
+        "closed",
+        "canceled",
+        "broken pipe",
+    ];
     words.iter().any(|word| lower.contains(word))
 }
 

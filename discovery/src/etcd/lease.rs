@@ -1,6 +1,6 @@
 //! Keeping a node announced.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem::replace, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use etcd_client::{Client, LeaseKeepAliveStream, LeaseKeeper};
@@ -61,6 +61,13 @@ enum Stop {
     /// Nobody wants it any more.
     Dropped,
     Failed(Failure),
+}
+
+/// What came of writing.
+enum Published {
+    Done,
+    /// It has to be tried again then, for this reason.
+    Later(Instant, RegistryError),
 }
 
 // === impl EtcdLease ===
@@ -124,6 +131,18 @@ impl Drop for Task {
     }
 }
 
+// === impl Published ===
+
+impl Published {
+    /// When to write again.
+    const fn next(&self) -> Option<Instant> {
+        match self {
+            Self::Done => None,
+            Self::Later(next, _) => Some(*next),
+        }
+    }
+}
+
 // === impl Renewal ===
 
 impl Renewal {
@@ -134,10 +153,6 @@ impl Renewal {
                 Stop::Failed(failure) => failure,
             };
             let error = failure.error();
-            let node = self.announcement.wanted.node.clone();
-            if !matches!(*self.state.borrow(), LeaseState::Retrying { .. }) {
-                warn!(%node, %error, "the lease is not renewed");
-            }
             self.retrying(&error);
             let stop = match error {
                 RegistryError::Conflict { .. } => self.refuse(&error).await,
@@ -149,35 +164,23 @@ impl Renewal {
         }
     }
 
-    /// Resumes the lease or makes it anew, brings the keys up to date, and renews until that fails.
+    /// Resumes the lease or makes it anew, and renews until that fails.
     async fn renew(&mut self) -> Stop {
         match self.resume().await {
-            Ok((keeper, answers)) => {
-                let again = self.state.send_if_modified(|state| {
-                    std::mem::replace(state, LeaseState::Live) != LeaseState::Live
-                });
-                if again {
-                    debug!(node = %self.announcement.wanted.node, "the lease is renewed again");
-                }
-                self.backoff.reset();
-                self.live(keeper, answers).await
-            }
+            Ok((keeper, answers)) => self.live(keeper, answers).await,
             Err(failure) => Stop::Failed(failure),
         }
     }
 
     async fn resume(&mut self) -> Result<(LeaseKeeper, LeaseKeepAliveStream), Failure> {
-        let stream = match self.open().await {
+        match self.open().await {
             Err(Failure::LeaseGone) => {
                 self.announcement.lost();
                 self.ttl = self.announcement.grant().await?;
-                self.announcement.publish().await?;
-                self.open().await?
+                self.open().await
             }
-            other => other?,
-        };
-        self.announcement.publish().await?;
-        Ok(stream)
+            other => other,
+        }
     }
 
     /// Opens a stream of renewals; the first one is done with it.
@@ -187,21 +190,26 @@ impl Renewal {
         self.announcement.cluster.connection.call(keep).await
     }
 
+    /// Renews the lease and keeps what is written up to date. That the second fails, for want of rights perhaps, does not end the first.
     async fn live(&mut self, mut keeper: LeaseKeeper, mut answers: LeaseKeepAliveStream) -> Stop {
         let period = self.ttl / RENEWALS;
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewals = 0;
+        let mut publish = Some(Instant::now());
         loop {
             let done = tokio::select! {
-                order = self.orders.recv() => match order {
-                    None => return Stop::Dropped,
-                    Some(order) => self.obey(order).await,
-                },
+                order = self.orders.recv() => {
+                    let Some(order) = order else { return Stop::Dropped };
+                    self.obey(order).await.map(|done| publish = done.next())
+                }
+                () = at(publish) => self.publish().await.map(|done| publish = done.next()),
                 _ = ticks.tick() => {
                     renewals += 1;
                     match self.renew_once(&mut keeper, &mut answers).await {
-                        Ok(()) if renewals % RENEWALS_PER_AUDIT == 0 => self.audit().await,
+                        Ok(()) if renewals % RENEWALS_PER_AUDIT == 0 => {
+                            self.audit().await.map(|next| publish = publish.or(next))
+                        }
                         other => other,
                     }
                 }
@@ -212,6 +220,28 @@ impl Renewal {
                 return Stop::Failed(failure);
             }
         }
+    }
+
+    /// Writes what differs. An error says that the lease itself is in question.
+    async fn publish(&mut self) -> Result<Published, Failure> {
+        let Err(failure) = self.announcement.publish().await else {
+            self.backoff.reset();
+            let again = self
+                .state
+                .send_if_modified(|state| replace(state, LeaseState::Live) != LeaseState::Live);
+            if again {
+                debug!(node = %self.announcement.wanted.node, "the node is announced again");
+            }
+            return Ok(Published::Done);
+        };
+        let error = failure.error();
+        if matches!(failure, Failure::LeaseGone) || matches!(error, RegistryError::Conflict { .. })
+        {
+            return Err(failure);
+        }
+        self.retrying(&error);
+        let next = Instant::now() + self.wait_after(&error);
+        Ok(Published::Later(next, error))
     }
 
     async fn renew_once(
@@ -244,28 +274,33 @@ impl Renewal {
         }
     }
 
-    /// Puts back what somebody deleted. That it could not look is no reason to stop renewing.
-    async fn audit(&mut self) -> Result<(), Failure> {
+    /// Looks whether somebody deleted keys, and returns when to write then. That it could not look is no reason to stop renewing.
+    async fn audit(&mut self) -> Result<Option<Instant>, Failure> {
         match self.announcement.audit().await {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(None),
             Ok(false) => {
                 warn!(node = %self.announcement.wanted.node, "keys of this node are gone; writing them again");
-                self.announcement.publish().await
+                Ok(Some(Instant::now()))
             }
             Err(Failure::LeaseGone) => Err(Failure::LeaseGone),
             Err(failure) => {
                 debug!(error = %failure.error(), "could not look whether all keys are there");
-                Ok(())
+                Ok(None)
             }
         }
     }
 
     /// Does what is ordered, and tells the outcome.
-    async fn obey(&mut self, order: Order) -> Result<(), Failure> {
+    async fn obey(&mut self, order: Order) -> Result<Published, Failure> {
         self.note(order.change);
-        let done = self.announcement.publish().await;
+        let done = self.publish().await;
+        let outcome = match &done {
+            Ok(Published::Done) => Ok(()),
+            Ok(Published::Later(_, error)) => Err(error.clone()),
+            Err(failure) => Err(failure.error()),
+        };
         // Who does not wait does not want to know.
-        let _ = order.outcome.send(done.clone().map_err(|f| f.error()));
+        let _ = order.outcome.send(outcome);
         done
     }
 
@@ -277,20 +312,27 @@ impl Renewal {
     }
 
     fn retrying(&self, error: &RegistryError) {
+        let detail = error.to_string();
         self.state.send_modify(|state| {
             let since = match state {
                 LeaseState::Retrying { since, .. } => *since,
-                _ => Instant::now(),
+                _ => {
+                    let node = &self.announcement.wanted.node;
+                    warn!(%node, error = %detail, "the node may vanish from the registry");
+                    Instant::now()
+                }
             };
-            let detail = error.to_string();
             *state = LeaseState::Retrying { since, detail };
         });
     }
 
+    fn wait_after(&mut self, error: &RegistryError) -> Duration {
+        self.backoff.wait(Pace::after(error).unwrap_or(Pace::Slow))
+    }
+
     /// Waits before the next try. Orders are noted for it, and told why they cannot be done now.
     async fn pause(&mut self, error: &RegistryError) -> Option<Stop> {
-        let pace = Pace::after(error).unwrap_or(Pace::Slow);
-        let until = Instant::now() + self.backoff.wait(pace);
+        let until = Instant::now() + self.wait_after(error);
         loop {
             tokio::select! {
                 () = sleep_until(until) => return None,
@@ -309,5 +351,12 @@ impl Renewal {
             let _ = order.outcome.send(Err(error.clone()));
         }
         Some(Stop::Dropped)
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -18,7 +18,7 @@ enum State {
     /// Follows what changes after this moment.
     Opening(Moment),
     /// Waits for changes.
-    Following(Moment, WatchStream),
+    Following(Moment, Box<WatchStream>),
     /// Has said its last word.
     Ended,
 }
@@ -92,7 +92,7 @@ async fn open(
     cluster: &Cluster,
     service: &ServiceName,
     moment: &Moment,
-) -> Result<WatchStream, Failure> {
+) -> Result<Box<WatchStream>, Failure> {
     let prefix = cluster.keys.service(service);
     let options = WatchOptions::new()
         .with_prefix()
@@ -104,7 +104,7 @@ async fn open(
             watch.watch(prefix, Some(options)).await
         }
     };
-    cluster.connection.call(watch).await
+    cluster.connection.call(watch).await.map(Box::new)
 }
 
 /// The first message tells the revision of the store that serves the watch. One that is behind what was read was wiped in between, or

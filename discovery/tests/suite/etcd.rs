@@ -20,6 +20,9 @@ use crate::bed::{Bed, conforms, registration, service_names};
 /// Longest wait for something that takes seconds by design, on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
+/// A TTL that tests can wait out; servers raise shorter ones than two seconds.
+const SHORT: Duration = Duration::from_secs(3);
+
 /// Whether these tests are to be left out, which is said.
 fn skipped() -> bool {
     let skipped = std::env::var_os("DPIPES_SKIP_ETCD").is_some_and(|value| value == "1");

@@ -11,8 +11,11 @@ use dpipes_testbed::{
     etcd::{Clients, Member, own_address},
 };
 use etcd_client::{Client, Permission, PermissionType, UserAddOptions};
+use tokio::time::sleep;
 
-use super::{at, becomes, is_live, is_retrying, member, raw, register, skipped, with};
+use super::{
+    SHORT, becomes, is_live, is_retrying, member, raw, register, short_lived, skipped, with,
+};
 use crate::bed::{names, next, registration, service};
 
 /// Turns on authentication: `root`, and `node` who may do what a node has to below the default prefix.
@@ -230,17 +233,21 @@ async fn a_client_certificate_is_shown_and_read_again_when_it_was_refused() {
 }
 
 #[tokio::test]
-async fn a_lease_whose_rights_are_taken_away_recovers_when_they_are_back() {
+async fn a_lease_whose_rights_are_taken_away_is_renewed_and_written_when_they_are_back() {
     let Some(member) = member().await else { return };
     let mut root = enable_auth(&member).await;
     let registry = with(user(&member, "node", word("node-word")));
-    let lease = register(&registry, registration("n1", &["sort"])).await;
+    let what = short_lived(registration("n1", &["sort"]), SHORT);
+    let lease = register(&registry, what).await;
     root.user_revoke_role("node", "node").await.unwrap();
     assert_denied(lease.update(Vec::new()).await);
     let mut state = lease.state();
     becomes(&mut state, is_retrying).await;
+    sleep(SHORT * 2).await;
+    let key = "/dpipes/v1/services/noded/n1";
+    let renewed = root.get(key, None).await.unwrap();
+    assert_eq!(renewed.kvs().len(), 1, "what is there stays there");
     root.user_grant_role("node", "node").await.unwrap();
     becomes(&mut state, is_live).await;
     assert_eq!(registry.lookup(&service("app.sort")).await.unwrap(), []);
-    drop(at(&member));
 }

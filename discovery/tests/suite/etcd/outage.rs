@@ -6,13 +6,10 @@ use dpipes_discovery::{Health, Registry, RegistryError, etcd::Config};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    LONG, at, becomes, cluster, error_of, is_live, is_retrying, member, raw, register, short_lived,
-    with,
+    LONG, SHORT, at, becomes, cluster, error_of, is_live, is_retrying, member, raw, register,
+    short_lived, with,
 };
 use crate::bed::{names, next, registration, service, until};
-
-/// A TTL that an outage of a test outlasts.
-const SHORT: Duration = Duration::from_secs(3);
 
 fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, RegistryError>) {
     assert!(

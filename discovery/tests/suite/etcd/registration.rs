@@ -5,11 +5,9 @@ use std::time::Duration;
 use dpipes_discovery::{Health, Registry, RegistryError, ServiceDef};
 use tokio::time::Instant;
 
-use super::{at, becomes, booted, is_retrying, member, raw, register, short_lived};
+use super::{SHORT, at, becomes, booted, is_retrying, member, raw, register, short_lived};
 use crate::bed::{names, next, registration, service, until};
 
-/// The shortest TTL that servers grant without raising it.
-const SHORT: Duration = Duration::from_secs(3);
 /// How much later than its TTL a node may vanish: servers look twice a second, and this machine is busy.
 const MARGIN: Duration = Duration::from_secs(6);
 
