@@ -1,6 +1,14 @@
 //! One client for all that is asked: connected when first needed, and again with fresh credentials after a refusal.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use etcd_client::{Client, ConnectOptions, Error};
 use tokio::{
@@ -35,6 +43,8 @@ pub(super) struct Connection {
     config: Arc<Config>,
     pub(super) endpoints: Endpoints,
     slot: Mutex<Slot>,
+    /// Whether a server ever answered: addresses and TLS are right then, and messages need not doubt them.
+    answered: AtomicBool,
 }
 
 /// The present client.
@@ -58,6 +68,7 @@ impl Connection {
             config,
             endpoints,
             slot: Mutex::default(),
+            answered: AtomicBool::new(false),
         })
     }
 
@@ -71,10 +82,17 @@ impl Connection {
         let mut tries = 1;
         loop {
             let (error, generation) = match self.try_once(&call).await? {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(refusal) => refusal,
             };
-            let failure = Failure::new(&error, &self.endpoints);
+            let failure = if self.answered.load(Ordering::Relaxed) {
+                Failure::new(&error, &self.endpoints)
+            } else {
+                Failure::first(&error, &self.endpoints)
+            };
             if failure::is_about_credentials(&error, &failure, self.endpoints.secure) {
                 self.replace(generation).await;
             }

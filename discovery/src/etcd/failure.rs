@@ -54,6 +54,15 @@ pub(super) enum Failure {
 impl Failure {
     /// Classifies an error and says where it happened.
     pub(super) fn new(error: &Error, at: &Endpoints) -> Self {
+        Self::with_hint(error, at, "")
+    }
+
+    /// The same where nothing was ever answered: the way there itself may be described wrongly.
+    pub(super) fn first(error: &Error, at: &Endpoints) -> Self {
+        Self::with_hint(error, at, hint(error, at.secure))
+    }
+
+    fn with_hint(error: &Error, at: &Endpoints, hint: &str) -> Self {
         let text = text(error);
         if text.contains("lease not found") {
             return Self::LeaseGone;
@@ -62,7 +71,7 @@ impl Failure {
             return Self::LeaseExists;
         }
         let code = code(error);
-        let detail = format!("{}: {text}{}", at.shown, hint(error, &text, at.secure));
+        let detail = format!("{}: {text}{hint}", at.shown);
         let denied = DENIALS.iter().any(|denial| text.contains(denial))
             || [PERMISSION_DENIED, UNAUTHENTICATED].contains(&code);
         let rejected = match error {
@@ -202,8 +211,8 @@ fn text(error: &Error) -> String {
 }
 
 /// What to try when one side speaks TLS and the other does not.
-fn hint(error: &Error, text: &str, secure: bool) -> &'static str {
-    let lower = text.to_lowercase();
+fn hint(error: &Error, secure: bool) -> &'static str {
+    let lower = text(error).to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if !is_transport(error) {
         ""
