@@ -4,6 +4,7 @@ use std::{
     collections::hash_map::RandomState,
     fs,
     hash::BuildHasher,
+    io,
     net::{IpAddr, Ipv4Addr, TcpListener},
     path::PathBuf,
     process::Command,
@@ -150,15 +151,35 @@ impl Member {
     }
 
     async fn is_healthy(&self) -> bool {
+        let answer = self.ask("/health").await;
+        answer.is_ok_and(|answer| answer.contains("\"health\":\"true\""))
+    }
+
+    /// One of its own measurements.
+    ///
+    /// # Panics
+    ///
+    /// Panics when it has none of that name.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let answer = self.ask("/metrics").await.unwrap();
+        let mut values = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = values.next().unwrap_or_else(|| panic!("no metric {name}"));
+        value.trim().parse().unwrap()
+    }
+
+    async fn ask(&self, path: &str) -> io::Result<String> {
         let ask = async {
             let mut stream = TcpStream::connect((self.address, METRICS)).await?;
-            let request = b"GET /health HTTP/1.0\r\nHost: m\r\n\r\n";
-            stream.write_all(request).await?;
+            let request = format!("GET {path} HTTP/1.0\r\nHost: m\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
-            std::io::Result::Ok(answer.contains("\"health\":\"true\""))
+            Ok(answer)
         };
-        matches!(timeout(ANSWER, ask).await, Ok(Ok(true)))
+        let silence = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(ANSWER, ask).await.map_err(silence)?
     }
 
     /// What it said so far.

@@ -324,3 +324,33 @@ fn seconds(ttl: Duration) -> i64 {
 fn duration(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn puts(sizes: &[usize]) -> Vec<Change> {
+        let put = |size: &usize| Change::Put(String::new(), "x".repeat(*size));
+        sizes.iter().map(put).collect()
+    }
+
+    #[test]
+    fn a_transaction_is_bounded_in_writes_and_in_bytes() {
+        let split = |sizes: &[usize]| -> Vec<usize> {
+            let transactions = in_transactions(puts(sizes));
+            transactions.iter().map(Vec::len).collect()
+        };
+        assert!(split(&[]).is_empty());
+        assert_eq!(split(&[1; 250]), [100, 100, 50]);
+        assert_eq!(split(&[MAX_BYTES / 2, MAX_BYTES / 2, 1]), [2, 1]);
+        // What is too large by itself goes alone, to be refused by the server in its own words.
+        assert_eq!(split(&[1, 2 * MAX_BYTES, 1, 1]), [1, 1, 2]);
+    }
+
+    #[test]
+    fn leases_count_whole_seconds_rounded_up() {
+        assert_eq!(seconds(Duration::ZERO), 1);
+        assert_eq!(seconds(Duration::from_millis(2500)), 3);
+        assert_eq!(seconds(Duration::from_secs(15)), 15);
+    }
+}

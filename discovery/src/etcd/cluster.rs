@@ -16,6 +16,9 @@ pub(super) const MAX_ANSWER: usize = 32 << 20;
 /// Most unusable keys that are remembered as told of; beyond it nothing more is logged, so that a flood of them fills neither log nor
 /// memory.
 const MAX_TOLD: usize = 1000;
+/// How much of an unusable key, and of what is wrong with it, is shown and remembered: both may be as long as somebody likes. Keys of
+/// ours are shorter, prefix aside.
+const MAX_SHOWN: usize = 400;
 
 /// A cluster as seen from here.
 #[derive(Debug)]
@@ -78,8 +81,10 @@ impl Cluster {
         decoded
             .map_err(|problem| {
                 let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-                if told.len() < MAX_TOLD && told.insert(kv.key().to_vec()) {
-                    let key = String::from_utf8_lossy(kv.key());
+                let key = &kv.key()[..kv.key().len().min(MAX_SHOWN)];
+                if told.len() < MAX_TOLD && told.insert(key.to_vec()) {
+                    let key = String::from_utf8_lossy(key);
+                    let problem: String = problem.chars().take(MAX_SHOWN).collect();
                     warn!(%key, %problem, "an unusable entry is left out");
                 }
             })

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use dpipes_discovery::{Health, LeaseState, Registry};
 use futures_util::{StreamExt, future::join_all};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{SHORT, at, member, register, short_lived};
+use super::{LONG, SHORT, at, member, register, short_lived};
 use crate::bed::{Watch, names, next, registration, service, until};
 
 #[tokio::test]
@@ -28,6 +28,33 @@ async fn two_hundred_and_fifty_watches_leave_room_for_renewals() {
     let mut state = lease.state();
     let changed = timeout(SHORT * 2, state.changed()).await;
     assert!(changed.is_err(), "{:?}", state.borrow());
+}
+
+#[tokio::test]
+async fn dropped_watches_and_leases_leave_nothing_running_at_the_server() {
+    let Some(member) = member().await else { return };
+    let registry = at(&member);
+    let lease = register(&registry, registration("n1", &["sort"])).await;
+    let mut watches: Vec<Watch> = (0..20)
+        .map(|_| registry.watch(&service("app.sort")))
+        .collect();
+    lease.set_health(Health::Warning, "").await.unwrap();
+    // Each one waits for news, so that it is open at the server.
+    let waiting = join_all(watches.iter_mut().map(|watch| async move {
+        next(watch).await.unwrap();
+        watch.next().await
+    }));
+    assert!(timeout(Duration::from_secs(1), waiting).await.is_err());
+    let open = "etcd_debugging_mvcc_watcher_total";
+    let before = member.metric(open).await;
+    assert!(before >= 20.0, "{before}");
+    drop((watches, lease));
+    let gone = timeout(LONG, async {
+        while member.metric(open).await > before - 20.0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    gone.await.expect("the server notices");
 }
 
 #[tokio::test]
