@@ -76,6 +76,25 @@ async fn a_server_that_forgot_everything_is_told_again_and_a_new_watch_is_not_de
     until(&mut watch, &[]).await;
 }
 
+/// The watch opens when more than the first set is asked for; here the server forgets between the two.
+#[tokio::test]
+async fn a_watch_that_opens_on_a_server_that_forgot_ends_instead_of_being_deaf() {
+    let Some(mut member) = member().await else {
+        return;
+    };
+    let registry = at(&member);
+    let lease = register(&registry, registration("n1", &["sort"])).await;
+    for health in [Health::Warning, Health::Critical].repeat(20) {
+        lease.set_health(health, "").await.unwrap();
+    }
+    let mut watch = registry.watch(&service("app.sort"));
+    assert_eq!(names(&next(&mut watch).await.unwrap()), ["n1"]);
+    member.wipe();
+    member.restart().await;
+    let error = error_of(&mut watch).await.to_string();
+    assert!(error.contains("revision"), "{error}");
+}
+
 #[tokio::test]
 async fn an_outage_of_three_ttls_ends_with_everybody_back() {
     let Some(mut member) = member().await else {
