@@ -1,0 +1,213 @@
+//! What is written to an agent: the bodies of registrations.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{Config, Layout};
+use crate::{Health, Names, NodeId, Registration, RegistryError, ServiceDef};
+
+/// The meta key that names the node.
+pub(super) const NODE: &str = "node";
+/// The meta key that names the start of the node; on every service, so that the newer of two entries is known.
+pub(super) const BOOT: &str = "boot";
+/// The meta key that says what `Weights` cannot, for an agent takes no weight of zero.
+pub(super) const WEIGHT: &str = "weight";
+/// Its only value.
+pub(super) const MAINTAINED_WEIGHT: &str = "0";
+/// How long an entry without a sign of life stays, critical, before its agent removes it: longer than a restart takes. The agent looks
+/// every 30 s and takes no less than a minute.
+const REAP: &str = "2m";
+/// How often and how patiently the agent dials the node, if it does.
+const DIAL: &str = "1s";
+/// What an agent takes at most of meta: pairs, bytes of a key, bytes of a value.
+const MAX_META: (usize, usize, usize) = (64, 128, 512);
+
+/// The body of one registration. An agent refuses fields it does not know: nothing here is newer than Consul 1.8.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Body {
+    #[serde(rename = "ID")]
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) address: String,
+    pub(super) port: u16,
+    pub(super) tags: BTreeSet<String>,
+    pub(super) meta: BTreeMap<String, String>,
+    pub(super) weights: Weights,
+    enable_tag_override: bool,
+    checks: Vec<Check>,
+}
+
+/// How much work an instance takes, while it is well and while it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Weights {
+    pub(super) passing: u16,
+    warning: u16,
+}
+
+/// What says how well a service is. Its id is its service's with a suffix, for an id used twice is taken from the first service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Check {
+    #[serde(rename = "CheckID")]
+    id: String,
+    name: String,
+    #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
+    ttl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias_service: Option<String>,
+    #[serde(rename = "TCP", skip_serializing_if = "Option::is_none")]
+    tcp: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<&'static str>,
+    status: &'static str,
+    /// On each check: an alias whose target is gone keeps its last state for ever.
+    deregister_critical_service_after: &'static str,
+}
+
+/// The bodies that announce a node: first its own, then its apps'.
+pub(super) fn bodies(
+    config: &Config,
+    names: &Names,
+    what: &Registration,
+    health: Health,
+) -> Vec<Body> {
+    let primary_id = id(what.primary.name.as_str(), &what.node);
+    let mut primary = body(config, what, &what.primary);
+    if config.app_tags || config.layout == Layout::Node {
+        let apps = what.services.iter();
+        let apps = apps.filter_map(|def| def.name.as_str().strip_prefix(&names.app_prefix));
+        primary.tags.extend(apps.map(str::to_owned));
+    }
+    primary.checks.push(Check {
+        id: ttl_check(&primary_id),
+        name: format!("{} heartbeat", what.primary.name),
+        ttl: Some(duration(what.ttl)),
+        status: status(health),
+        deregister_critical_service_after: REAP,
+        ..Check::default()
+    });
+    if config.tcp_check {
+        let host = match what.host.contains(':') {
+            true => format!("[{}]", what.host),
+            false => what.host.clone(),
+        };
+        primary.checks.push(Check {
+            id: format!("{primary_id}:tcp"),
+            name: format!("{} port", what.primary.name),
+            tcp: Some(format!("{host}:{}", what.port)),
+            interval: Some(DIAL),
+            timeout: Some(DIAL),
+            status: status(health),
+            deregister_critical_service_after: REAP,
+            ..Check::default()
+        });
+    }
+    let mut all = vec![primary];
+    if config.layout == Layout::Node {
+        return all;
+    }
+    all.extend(what.services.iter().map(|def| {
+        let mut app = body(config, what, def);
+        app.checks.push(Check {
+            id: format!("{}:alias", app.id),
+            name: format!("{} alive", what.primary.name),
+            alias_service: Some(primary_id.clone()),
+            status: status(health),
+            deregister_critical_service_after: REAP,
+            ..Check::default()
+        });
+        app
+    }));
+    all
+}
+
+fn body(config: &Config, what: &Registration, def: &ServiceDef) -> Body {
+    let mut meta = def.meta.clone();
+    meta.insert(NODE.to_owned(), what.node.to_string());
+    if !what.boot().is_empty() {
+        meta.insert(BOOT.to_owned(), what.boot().to_owned());
+    }
+    if def.weight == 0 {
+        meta.insert(WEIGHT.to_owned(), MAINTAINED_WEIGHT.to_owned());
+    }
+    Body {
+        id: id(def.name.as_str(), &what.node),
+        name: def.name.to_string(),
+        address: what.host.clone(),
+        port: what.port,
+        tags: def.tags.union(&config.tags).cloned().collect(),
+        meta,
+        weights: Weights {
+            passing: def.weight.max(1),
+            warning: 1,
+        },
+        enable_tag_override: false,
+        checks: Vec::new(),
+    }
+}
+
+/// Refuses what an agent would, before half of the node is registered.
+pub(super) fn validate(bodies: &[Body]) -> Result<(), RegistryError> {
+    let (pairs, key_len, value_len) = MAX_META;
+    for body in bodies {
+        let refuse = |why: String| RegistryError::Rejected {
+            detail: format!("`{}` cannot be registered: {why}", body.name),
+        };
+        if body.port == 0 {
+            return Err(refuse("its port is 0".to_owned()));
+        }
+        if body.meta.len() > pairs {
+            return Err(refuse(format!(
+                "{} pairs of meta, {pairs} are possible",
+                body.meta.len()
+            )));
+        }
+        for (key, value) in &body.meta {
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            if key.is_empty() || key.len() > key_len || !key.bytes().all(legal) {
+                return Err(refuse(format!(
+                    "the meta key `{key}` is not 1 to {key_len} letters, digits, `-` or `_`"
+                )));
+            }
+            if value.len() > value_len {
+                return Err(refuse(format!(
+                    "the meta value of `{key}` has {} bytes, {value_len} are possible",
+                    value.len()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an agent knows an instance by.
+pub(super) fn id(service: &str, node: &NodeId) -> String {
+    format!("{service}@{node}")
+}
+
+/// The check that a node's heartbeat goes to.
+pub(super) fn ttl_check(primary_id: &str) -> String {
+    format!("{primary_id}:ttl")
+}
+
+/// A node that sends a heartbeat is alive, whatever else is not known about it.
+pub(super) const fn status(health: Health) -> &'static str {
+    match health {
+        Health::Passing | Health::Unknown => "passing",
+        Health::Warning => "warning",
+        Health::Critical => "critical",
+    }
+}
+
+/// A duration as an agent reads it.
+pub(super) fn duration(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
+}
