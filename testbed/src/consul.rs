@@ -176,7 +176,9 @@ impl Agent {
             answer.is_some_and(|answer| answer.status == 200 && answer.body.contains(':'))
                 && self
                     .request("GET", "/v1/catalog/nodes", "")
-                    .is_some_and(|a| a.status == 200 && (a.body.contains(&self.node) || a.body.trim() == "[]"))
+                    .is_some_and(|a| {
+                        a.status == 200 && (a.body.contains(&self.node) || a.body.trim() == "[]")
+                    })
         });
     }
 

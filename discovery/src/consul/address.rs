@@ -95,10 +95,7 @@ mod tests {
             ("localhost", "http://localhost:8500"),
             ("[::1]:18500", "http://[::1]:18500"),
             ("http://consul:80", "http://consul"),
-            (
-                "http://proxy:8080/consul/",
-                "http://proxy:8080/consul",
-            ),
+            ("http://proxy:8080/consul/", "http://proxy:8080/consul"),
             ("https://consul", "https://consul:8501"),
             ("unix:///run/consul.sock", "unix:///run/consul.sock"),
         ] {

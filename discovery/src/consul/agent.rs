@@ -258,7 +258,9 @@ impl Agent {
 impl Held {
     /// Whether a node registered it, and nobody else who happens to use the same words.
     pub(super) fn is_of(&self, node: &NodeId) -> bool {
-        self.id.strip_prefix(&self.service).and_then(|id| id.strip_prefix('@'))
+        self.id
+            .strip_prefix(&self.service)
+            .and_then(|id| id.strip_prefix('@'))
             == Some(node.as_str())
     }
 

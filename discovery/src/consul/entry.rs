@@ -123,7 +123,9 @@ where
 
 impl Entry {
     fn instance(self, service: &ServiceName) -> Result<Instance, String> {
-        let port = u16::try_from(self.service.port).ok().filter(|&port| port > 0);
+        let port = u16::try_from(self.service.port)
+            .ok()
+            .filter(|&port| port > 0);
         let port = port.ok_or_else(|| format!("port {}", self.service.port))?;
         let node = NodeId::new(self.node_id()).map_err(|error| error.to_string())?;
         let health = self.health();
@@ -314,7 +316,10 @@ mod tests {
         let set = read(json!([far, null, {}, numbers, spaced, "text", good]));
         assert_eq!(set.len(), 1);
         assert_eq!(set[0].node.as_str(), "n1");
-        assert_eq!(set[0].meta.keys().collect::<Vec<_>>(), ["boot", "label_zone"]);
+        assert_eq!(
+            set[0].meta.keys().collect::<Vec<_>>(),
+            ["boot", "label_zone"]
+        );
     }
 
     #[test]
@@ -337,7 +342,10 @@ mod tests {
             "Node": { "Node": "db1", "Address": "10.0.0.9" },
             "Service": { "ID": "app.sort@n2", "Service": "app.sort", "Port": 2, "Meta": null },
         }]));
-        let brief: Vec<_> = set.iter().map(|i| (i.node.as_str(), &*i.host, i.port, i.weight)).collect();
+        let brief: Vec<_> = set
+            .iter()
+            .map(|i| (i.node.as_str(), &*i.host, i.port, i.weight))
+            .collect();
         assert_eq!(brief, [("db1", "10.0.0.9", 1, 1), ("n2", "10.0.0.9", 2, 1)]);
     }
 

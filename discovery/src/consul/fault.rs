@@ -140,7 +140,10 @@ mod tests {
     fn the_agents_own_words_are_repeated_in_part() {
         let page = format!("{}\nsecond line", "x".repeat(10_000));
         let text = error(500, &page).to_string();
-        assert!(text.starts_with("http://agent:1 answers 500: xxx"), "{text}");
+        assert!(
+            text.starts_with("http://agent:1 answers 500: xxx"),
+            "{text}"
+        );
         assert!(text.len() < 400 && !text.contains("second"), "{text}");
     }
 

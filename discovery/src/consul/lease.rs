@@ -51,7 +51,8 @@ impl ConsulLease {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<(), RegistryError>>) -> Command + Send,
     ) -> Result<(), RegistryError> {
-        let ended = || RegistryError::unavailable("the task that renews the registration has ended");
+        let ended =
+            || RegistryError::unavailable("the task that renews the registration has ended");
         let (reply, done) = oneshot::channel();
         self.commands
             .send(command(reply))

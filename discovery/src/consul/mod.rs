@@ -28,9 +28,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 pub use self::config::*;
-use self::{
-    agent::Agent, client::Scope, keeper::Keeper, lease::ConsulLease, watch::Question,
-};
+use self::{agent::Agent, client::Scope, keeper::Keeper, lease::ConsulLease, watch::Question};
 use crate::{
     Abilities, Instance, Lease, Names, NodeId, Registration, Registry, RegistryError, ServiceName,
 };

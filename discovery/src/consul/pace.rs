@@ -95,7 +95,10 @@ mod tests {
     fn two_heartbeats_may_be_lost() {
         for _ in 0..100 {
             let beat = beat(15 * SECOND);
-            assert!(beat >= SECOND * 9 / 2 && beat <= SECOND * 11 / 2, "{beat:?}");
+            assert!(
+                beat >= SECOND * 9 / 2 && beat <= SECOND * 11 / 2,
+                "{beat:?}"
+            );
         }
         let retries: Vec<_> = (0..6).map(|n| retry(15 * SECOND, n).as_millis()).collect();
         assert_eq!(retries, [250, 500, 1000, 2000, 4000, 5000]);

@@ -35,11 +35,13 @@ impl Tokens {
     pub(super) fn new(token: &Token) -> Result<Self, RegistryError> {
         match token {
             Token::None => Ok(Self::None),
-            Token::Value(secret) => header(secret.reveal()).map(Self::Fixed).ok_or_else(|| {
-                RegistryError::Rejected {
-                    detail: "the token holds characters that no token has".to_owned(),
-                }
-            }),
+            Token::Value(secret) => {
+                header(secret.reveal())
+                    .map(Self::Fixed)
+                    .ok_or_else(|| RegistryError::Rejected {
+                        detail: "the token holds characters that no token has".to_owned(),
+                    })
+            }
             Token::File(path) => Ok(Self::File {
                 path: path.clone(),
                 last: Mutex::default(),

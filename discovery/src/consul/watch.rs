@@ -1,6 +1,6 @@
 //! Following a service by questions that the agent answers when there is news.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
@@ -15,6 +15,9 @@ use super::{
     pace::{self, Next, POLL},
 };
 use crate::{Instance, RegistryError, ServiceName};
+
+/// Longest time between an answer and the next question for which the answer's index is believed: less than a server needs to restart.
+const MAX_GAP: Duration = Duration::from_secs(1);
 
 /// What is asked about a service. An app is asked for by the node's own service where that is all there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,10 +116,7 @@ impl Watch {
         let Question {
             service, filter, ..
         } = &self.question;
-        let now = || {
-            self.agent
-                .look_up(Scope::Catalog, service, filter.clone())
-        };
+        let now = || self.agent.look_up(Scope::Catalog, service, filter.clone());
         let Some(last) = &self.last else {
             return now().await;
         };
@@ -127,8 +127,13 @@ impl Watch {
                 now().await
             }
             Next::Wait => {
+                let since = match self.since {
+                    // Nobody asked for a while: the server may have begun anew without this watch having seen an error.
+                    Since::Index(_) if self.not_before.elapsed() > MAX_GAP => Since::Start,
+                    since => since,
+                };
                 sleep_until(self.not_before).await;
-                match (self.since, self.agent.waiting.try_acquire()) {
+                match (since, self.agent.waiting.try_acquire()) {
                     (Since::Start, _) => now().await,
                     (Since::Index(index), Ok(_permit)) => {
                         self.agent.wait_for(service, filter.clone(), index).await

@@ -50,7 +50,10 @@ impl Bed for ConsulBed {
 
     async fn mends(&mut self) {
         self.agent.restart();
-        while sees(&self.consul, "noded").await.is_none_or(|set| set.is_empty()) {
+        while sees(&self.consul, "noded")
+            .await
+            .is_none_or(|set| set.is_empty())
+        {
             tokio::time::sleep(ASK).await;
         }
     }

@@ -1,1 +1,147 @@
-//! Soon.
+//! An agent that fails.
+
+use std::time::{Duration, Instant};
+
+use dpipes_discovery::{Health, Lease, LeaseState, Registration, Registry, RegistryError};
+
+use super::{agent, consul, sees, until};
+use crate::bed::{names, next, registration, service};
+
+fn short_lived() -> Registration {
+    Registration {
+        ttl: Duration::from_secs(6),
+        ..registration("n1", &["sort", "cat"])
+    }
+}
+
+async fn live(lease: &dyn Lease) {
+    let mut state = lease.state();
+    let live = state.wait_for(|state| *state == LeaseState::Live);
+    let live = tokio::time::timeout(super::PATIENCE, live).await;
+    live.expect("live in time").unwrap();
+}
+
+async fn retrying(lease: &dyn Lease) -> String {
+    let mut state = lease.state();
+    let retrying = state.wait_for(|state| matches!(state, LeaseState::Retrying { .. }));
+    let retrying = tokio::time::timeout(super::PATIENCE, retrying).await;
+    format!("{:?}", *retrying.expect("a failure in time").unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_lost_everything_is_told_again_and_its_watchers_are_not_deaf() {
+    let Some(mut agent) = agent() else { return };
+    let consul = consul(&agent);
+    // Its index is higher than those the agent begins with anew.
+    for n in 0..20 {
+        agent.call(None, "PUT", &format!("/v1/kv/{n}"), "x");
+    }
+    let lease = consul.register(short_lived()).await.unwrap();
+    lease
+        .update(registration("n1", &["sort", "uniq"]).services)
+        .await
+        .unwrap();
+    lease.set_health(Health::Warning, "draining").await.unwrap();
+    let sort = service("app.sort");
+    // One that is followed all the while, and one that nobody looks at.
+    let (mut followed, mut idle) = (consul.watch(&sort), consul.watch(&sort));
+    assert_eq!(names(&next(&mut followed).await.unwrap()), ["n1"]);
+    assert_eq!(names(&next(&mut idle).await.unwrap()), ["n1"]);
+    let followed = tokio::spawn(async move { while next(&mut followed).await.is_ok() {} });
+    let killed = Instant::now();
+    agent.wipe();
+    followed.await.unwrap();
+    let mut again = consul.watch(&sort);
+    for watch in [&mut again, &mut idle] {
+        loop {
+            let set = next(watch).await.unwrap();
+            if set.first().is_some_and(|i| i.health == Health::Warning) {
+                break;
+            }
+        }
+    }
+    println!("registered again {:?} after the kill", killed.elapsed());
+    live(&*lease).await;
+    // With the last update, and nothing from before it.
+    assert_eq!(names(&sees(&consul, "app.uniq").await.unwrap()), ["n1"]);
+    assert_eq!(sees(&consul, "app.cat").await.unwrap(), []);
+    lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_kept_its_data_finds_the_node_well_at_the_next_heartbeat() {
+    let Some(mut agent) = agent() else { return };
+    let consul = consul(&agent);
+    let lease = consul.register(short_lived()).await.unwrap();
+    agent.kill();
+    let why = retrying(&*lease).await;
+    assert!(why.contains("http://127."), "{why}");
+    agent.restart();
+    live(&*lease).await;
+    until(async || {
+        let set = sees(&consul, "app.sort").await;
+        set.is_some_and(|set| set.first().is_some_and(|i| i.health == Health::Passing))
+    })
+    .await;
+    assert_eq!(names(&sees(&consul, "app.cat").await.unwrap()), ["n1"]);
+    lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_to_a_frozen_agent_end_and_it_recovers() {
+    let Some(agent) = agent() else { return };
+    let consul = consul(&agent);
+    let lease = consul.register(short_lived()).await.unwrap();
+    let mut watch = consul.watch(&service("app.sort"));
+    assert_eq!(names(&next(&mut watch).await.unwrap()), ["n1"]);
+    agent.freeze();
+    let asked = Instant::now();
+    let error = consul.lookup(&service("app.sort")).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::Unavailable { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("does not answer"), "{error}");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    retrying(&*lease).await;
+    agent.thaw();
+    live(&*lease).await;
+    until(async || {
+        let set = sees(&consul, "app.sort").await;
+        set.is_some_and(|set| set.first().is_some_and(|i| i.health == Health::Passing))
+    })
+    .await;
+    lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_of_a_lease_while_the_agent_was_away_is_done_later() {
+    let Some(mut agent) = agent() else { return };
+    let consul = consul(&agent);
+    let lease = consul.register(short_lived()).await.unwrap();
+    agent.kill();
+    let refused = lease.update(registration("n1", &["tac"]).services).await;
+    assert!(
+        matches!(refused, Err(RegistryError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let refused = lease.set_health(Health::Warning, "busy").await;
+    assert!(
+        matches!(refused, Err(RegistryError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    agent.restart();
+    until(async || {
+        let set = sees(&consul, "app.tac").await;
+        set.is_some_and(|set| set.first().is_some_and(|i| i.health == Health::Warning))
+    })
+    .await;
+    until(async || {
+        sees(&consul, "app.sort")
+            .await
+            .is_some_and(|set| set.is_empty())
+    })
+    .await;
+    lease.deregister().await.unwrap();
+}
