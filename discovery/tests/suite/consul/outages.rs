@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dpipes_discovery::{Health, Lease, LeaseState, Registration, Registry, RegistryError};
 
 use super::{agent, consul, sees, until};
-use crate::bed::{names, next, registration, service};
+use crate::bed::{Watch, names, next, registration, service};
 
 fn short_lived() -> Registration {
     Registration {
@@ -26,6 +26,11 @@ async fn retrying(lease: &dyn Lease) -> String {
     let retrying = state.wait_for(|state| matches!(state, LeaseState::Retrying { .. }));
     let retrying = tokio::time::timeout(super::PATIENCE, retrying).await;
     format!("{:?}", *retrying.expect("a failure in time").unwrap())
+}
+
+/// Waits until a watch shows one node, as well as this.
+async fn shows(watch: &mut Watch, health: Health) {
+    while next(watch).await.unwrap().first().map(|i| i.health) != Some(health) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,15 +57,10 @@ async fn an_agent_that_lost_everything_is_told_again_and_its_watchers_are_not_de
     agent.wipe();
     followed.await.unwrap();
     let mut again = consul.watch(&sort);
-    for watch in [&mut again, &mut idle] {
-        loop {
-            let set = next(watch).await.unwrap();
-            if set.first().is_some_and(|i| i.health == Health::Warning) {
-                break;
-            }
-        }
-    }
+    shows(&mut again, Health::Warning).await;
     println!("registered again {:?} after the kill", killed.elapsed());
+    lease.set_health(Health::Passing, "").await.unwrap();
+    shows(&mut idle, Health::Passing).await;
     live(&*lease).await;
     // With the last update, and nothing from before it.
     assert_eq!(names(&sees(&consul, "app.uniq").await.unwrap()), ["n1"]);
