@@ -6,6 +6,7 @@ pub mod http;
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     process::{self, Command},
     sync::atomic::{AtomicU8, Ordering},
     thread,
@@ -59,6 +60,17 @@ impl Agent {
     #[must_use]
     pub fn start_with(hcl: &str) -> Self {
         let agent = Self::start_one(address(), "agent", &["-bootstrap-expect=1"], hcl);
+        agent.wait_for_leader();
+        agent
+    }
+
+    /// The same with a Unix socket beside the port.
+    #[must_use]
+    pub fn start_listening_on(socket: &Path) -> Self {
+        let address = address();
+        let socket = socket.display();
+        let hcl = format!(r#"addresses {{ http = "{address} unix://{socket}" }}"#);
+        let agent = Self::start_one(address, "agent", &["-bootstrap-expect=1"], &hcl);
         agent.wait_for_leader();
         agent
     }
@@ -131,7 +143,7 @@ impl Agent {
 
     /// Where its files are.
     #[must_use]
-    pub fn dir(&self) -> &std::path::Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Config,
-    body::{BOOT, Body, NODE, status},
+    body::{BOOT, Body, NODE, id, status},
     client::{Answer, Client, Request, Scope},
     entry::{self, Told},
     fault::Fault,
@@ -258,10 +258,7 @@ impl Agent {
 impl Held {
     /// Whether a node registered it, and nobody else who happens to use the same words.
     pub(super) fn is_of(&self, node: &NodeId) -> bool {
-        self.id
-            .strip_prefix(&self.service)
-            .and_then(|id| id.strip_prefix('@'))
-            == Some(node.as_str())
+        self.id == id(&self.service, node)
     }
 
     /// The start of the node that registered it; empty if it does not say.

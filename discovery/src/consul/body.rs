@@ -188,9 +188,17 @@ pub(super) fn validate(bodies: &[Body]) -> Result<(), RegistryError> {
     Ok(())
 }
 
-/// What an agent knows an instance by.
+/// What an agent knows an instance by: `service@node`. The catalog takes ids for the same that differ in case only, and the second
+/// replaces the first; so each capital has a `!` before it, which no name holds.
 pub(super) fn id(service: &str, node: &NodeId) -> String {
-    format!("{service}@{node}")
+    let mut id = String::new();
+    for letter in format!("{service}@{node}").chars() {
+        if letter.is_ascii_uppercase() {
+            id.push('!');
+        }
+        id.push(letter);
+    }
+    id
 }
 
 /// The check that a node's heartbeat goes to.
@@ -210,4 +218,48 @@ pub(super) const fn status(health: Health) -> &'static str {
 /// A duration as an agent reads it.
 pub(super) fn duration(time: Duration) -> String {
     format!("{}ms", time.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_in_more_than_case() {
+        let node = |name| NodeId::new(name).unwrap();
+        assert_eq!(id("dp.sort", &node("n1")), "dp.sort@n1");
+        assert_eq!(id("dp.Rscript", &node("N1")), "dp.!Rscript@!N1");
+    }
+
+    #[test]
+    fn a_body_is_what_consul_1_8_takes() {
+        let mut what = Registration {
+            node: NodeId::new("n1").unwrap(),
+            host: "10.0.0.1".to_owned(),
+            port: 3747,
+            primary: ServiceDef::new(crate::ServiceName::new("noded").unwrap()),
+            services: vec![ServiceDef::new(
+                crate::ServiceName::new("app.sort").unwrap(),
+            )],
+            ttl: Duration::from_secs(15),
+        };
+        what.primary.meta.insert(BOOT.to_owned(), "01J".to_owned());
+        let names = Names {
+            primary: what.primary.name.clone(),
+            app_prefix: "app.".to_owned(),
+            port: 3747,
+        };
+        let bodies = bodies(&Config::new(""), &names, &what, Health::Passing);
+        assert_eq!(
+            serde_json::to_string(&bodies).unwrap(),
+            concat!(
+                r#"[{"ID":"noded@n1","Name":"noded","Address":"10.0.0.1","Port":3747,"Tags":["sort"],"Meta":{"boot":"01J","node":"n1"},"#,
+                r#""Weights":{"Passing":10,"Warning":1},"EnableTagOverride":false,"Checks":[{"CheckID":"noded@n1:ttl","#,
+                r#""Name":"noded heartbeat","TTL":"15000ms","Status":"passing","DeregisterCriticalServiceAfter":"2m"}]},"#,
+                r#"{"ID":"app.sort@n1","Name":"app.sort","Address":"10.0.0.1","Port":3747,"Tags":[],"Meta":{"boot":"01J","node":"n1"},"#,
+                r#""Weights":{"Passing":10,"Warning":1},"EnableTagOverride":false,"Checks":[{"CheckID":"app.sort@n1:alias","#,
+                r#""Name":"noded alive","AliasService":"noded@n1","Status":"passing","DeregisterCriticalServiceAfter":"2m"}]}]"#,
+            )
+        );
+    }
 }

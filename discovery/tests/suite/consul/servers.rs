@@ -1,1 +1,73 @@
-//! Soon.
+//! Three servers, of which some fail.
+
+use std::time::{Duration, Instant};
+
+use dpipes_discovery::{Health, LeaseState, Registration, Registry, consul::Config};
+use dpipes_testbed::consul::Cluster;
+
+use super::{sees, skipped, until, with};
+use crate::bed::{names, next, registration, service};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
+    if skipped() {
+        return;
+    }
+    let mut cluster = Cluster::start(3);
+    let leader = cluster.leader(0).unwrap();
+    let own = (leader + 1) % 3;
+    let third = (leader + 2) % 3;
+    let consul = with(Config::new(cluster.servers[own].address()));
+    let what = Registration {
+        ttl: Duration::from_secs(10),
+        ..registration("n1", &["sort"])
+    };
+    let lease = consul.register(what).await.unwrap();
+    // At another agent than the one it registered with.
+    let other = with(Config::new(cluster.servers[third].address()));
+    until(async || {
+        sees(&other, "app.sort")
+            .await
+            .is_some_and(|set| set.len() == 1)
+    })
+    .await;
+
+    let mut watch = consul.watch(&service("app.sort"));
+    assert_eq!(names(&next(&mut watch).await.unwrap()), ["n1"]);
+    let killed = Instant::now();
+    cluster.servers[leader].kill();
+    until(async || cluster.leader(own).is_some_and(|new| new != leader)).await;
+    println!("another leader after {:?}", killed.elapsed());
+    assert_eq!(names(&sees(&consul, "app.sort").await.unwrap()), ["n1"]);
+    // And a change gets through.
+    lease
+        .update(registration("n1", &["sort", "cat"]).services)
+        .await
+        .unwrap();
+    until(async || {
+        sees(&consul, "app.cat")
+            .await
+            .is_some_and(|set| set.len() == 1)
+    })
+    .await;
+
+    // One of three is no majority. What was known stays, the node is still well.
+    cluster.servers[third].kill();
+    until(async || cluster.leader(own).is_none()).await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        let set = sees(&consul, "app.sort").await.unwrap();
+        assert_eq!((names(&set), set[0].health), (vec!["n1"], Health::Passing));
+        tokio::time::sleep(super::ASK).await;
+    }
+
+    cluster.servers[third].restart();
+    cluster.servers[leader].restart();
+    until(async || *lease.state().borrow() == LeaseState::Live).await;
+    until(async || {
+        let set = sees(&consul, "app.cat").await;
+        set.is_some_and(|set| set.first().is_some_and(|i| i.health == Health::Passing))
+    })
+    .await;
+    lease.deregister().await.unwrap();
+}
