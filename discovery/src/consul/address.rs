@@ -30,12 +30,6 @@ impl Address {
                 "`{text}` is no address of an agent ({why}): HOST:PORT, http://HOST:PORT, https://HOST:PORT and unix:///PATH are"
             ),
         };
-        if text.contains('@') {
-            // Not shown: what stands before it may be a password.
-            return Err(RegistryError::Rejected {
-                detail: "user and password do not belong into the address of an agent".to_owned(),
-            });
-        }
         if let Some(path) = text.strip_prefix("unix://") {
             if !path.starts_with('/') {
                 return Err(wrong("the path is not absolute"));
@@ -43,6 +37,12 @@ impl Address {
             return Ok(Self {
                 base: Url::parse("http://localhost").map_err(|e| wrong(&e.to_string()))?,
                 unix: Some(path.into()),
+            });
+        }
+        if text.contains('@') {
+            // Not shown: what stands before it may be a password.
+            return Err(RegistryError::Rejected {
+                detail: "user and password do not belong into the address of an agent".to_owned(),
             });
         }
         let url = match text.split_once("://") {

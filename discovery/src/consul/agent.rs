@@ -7,12 +7,12 @@ use std::{
 
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     Config,
     body::{BOOT, Body, NODE, id, status},
-    client::{Answer, Client, Request, Scope},
+    client::{Answer, Client, REQUEST, Request, Scope},
     entry::{self, Told},
     fault::Fault,
     pace::WAIT,
@@ -113,8 +113,17 @@ impl Agent {
         if let Some(filter) = filter {
             request = request.with("filter", filter);
         }
-        let _permit = self.lookups.acquire().await;
+        let _permit = self.turn().await?;
         self.see(service, &request).await
+    }
+
+    /// Waits for a look-up's turn, no longer than for an answer.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, RegistryError> {
+        let turn = tokio::time::timeout(REQUEST, self.lookups.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| {
+            let address = self.client.address();
+            RegistryError::unavailable(format!("{address} is too slow for all that is asked"))
+        })
     }
 
     /// The same once it has changed since `index`, or after half a minute.
@@ -128,7 +137,7 @@ impl Agent {
         let mut request = Request::get(Scope::Catalog, &path)
             .with("index", index.to_string())
             .with("wait", format!("{}s", WAIT.as_secs()))
-            .within(WAIT + WAIT / WAIT_SLACK + super::client::REQUEST);
+            .within(WAIT + WAIT / WAIT_SLACK + REQUEST);
         if let Some(filter) = filter {
             request = request.with("filter", filter);
         }
@@ -160,7 +169,7 @@ impl Agent {
         &self,
     ) -> Result<BTreeMap<String, Option<BTreeSet<String>>>, RegistryError> {
         let request = Request::get(Scope::Catalog, &["catalog", "services"]);
-        let _permit = self.lookups.acquire().await;
+        let _permit = self.turn().await?;
         self.parse(self.send(&request).await?)
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Client {
     base: Url,
     address: Address,
     tokens: Tokens,
+    /// Whether this side has no certificate to show.
+    anonymous: bool,
     basic_auth: Option<(String, Secret)>,
     /// For the catalog only.
     datacenter: Option<String>,
@@ -130,6 +132,7 @@ impl Client {
             base,
             address,
             tokens: Tokens::new(&config.token)?,
+            anonymous: config.tls.cert.is_none(),
             basic_auth: config.basic_auth.clone(),
             datacenter: config.datacenter.clone(),
             tenancy,
@@ -181,7 +184,7 @@ impl Client {
         if let Some(body) = &request.body {
             builder = builder.body(body.clone());
         }
-        let failed = |error| Fault::transport(&self.address, error);
+        let failed = |error| Fault::transport(&self.address, self.anonymous, error);
         let response = builder.send().await.map_err(failed)?;
         let status = response.status();
         let headers = response.headers().clone();
@@ -195,7 +198,7 @@ impl Client {
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Fault> {
         let mut body = Vec::new();
-        let failed = |error| Fault::transport(&self.address, error);
+        let failed = |error| Fault::transport(&self.address, self.anonymous, error);
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(Fault::nonsense(&self.address, "it does not end"));

@@ -30,12 +30,15 @@ pub(super) enum Fault {
 // === impl Fault ===
 
 impl Fault {
-    /// A request that failed on its way.
-    pub(super) fn transport(address: &Address, error: reqwest::Error) -> Self {
+    /// A request that failed on its way. `anonymous`: this side has shown no certificate. With TLS 1.3 an agent that wants one ends
+    /// the connection only afterwards, and whether its reason arrives is a matter of luck.
+    pub(super) fn transport(address: &Address, anonymous: bool, error: reqwest::Error) -> Self {
         let error = error.without_url();
         let root = root(&error);
         let detail = if error.is_timeout() && !error.is_connect() {
             format!("{address} does not answer")
+        } else if address.is_tls() && anonymous && !error.is_connect() {
+            format!("{address}: {root} (does it want a client's certificate?)")
         } else {
             format!("{address}: {root}")
         };

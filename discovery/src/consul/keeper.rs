@@ -7,7 +7,7 @@
 //!      +---------------- another start of the same node took over -----------> over <-------+
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::{
     agent::{Agent, Beat},
     body::{Body, bodies, id, ttl_check, validate},
-    client::{REQUEST, Scope},
+    client::REQUEST,
     pace,
 };
 use crate::{Backoff, Health, LeaseState, NodeId, Pace, Registration, RegistryError, ServiceDef};
@@ -28,6 +28,9 @@ use crate::{Backoff, Health, LeaseState, NodeId, Pace, Registration, RegistryErr
 const LOOK_TTLS: u32 = 4;
 /// Shortest wait for the answer to a heartbeat, however short the TTL is.
 const MIN_REQUEST: Duration = Duration::from_secs(1);
+
+/// Possible TTLs: shorter ones expire while an agent is busy, with longer ones the dead look alive.
+const TTLS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// What the owner of a lease wants.
 #[derive(Debug)]
@@ -57,8 +60,8 @@ pub(super) struct Identity {
 /// A registration and how it stands.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    agent: Arc<Agent>,
-    what: Registration,
+    pub(super) agent: Arc<Agent>,
+    pub(super) what: Registration,
     health: Health,
     note: String,
     standing: Standing,
@@ -88,6 +91,11 @@ impl Keeper {
         agent: Arc<Agent>,
         what: Registration,
     ) -> Result<Self, RegistryError> {
+        if !TTLS.contains(&what.ttl) {
+            return Err(RegistryError::Rejected {
+                detail: format!("a TTL of {:?} is not possible: {TTLS:?} is", what.ttl),
+            });
+        }
         let now = Instant::now();
         let mut keeper = Self {
             agent,
@@ -103,10 +111,6 @@ impl Keeper {
         keeper.put_all().await?;
         keeper.state.send_replace(LeaseState::Live);
         Ok(keeper)
-    }
-
-    pub(super) const fn agent(&self) -> &Arc<Agent> {
-        &self.agent
     }
 
     pub(super) fn state(&self) -> watch::Receiver<LeaseState> {
@@ -201,22 +205,6 @@ impl Keeper {
         result.inspect_err(|error| self.failed(error.clone()))
     }
 
-    async fn put_difference(&mut self, old: &[Body], new: &[Body]) -> Result<(), RegistryError> {
-        self.check_own().await?;
-        for gone in old
-            .iter()
-            .filter(|old| !new.iter().any(|new| new.id == old.id))
-        {
-            self.agent.remove(&gone.id).await?;
-            self.beat_if_due().await;
-        }
-        for body in new.iter().filter(|body| !old.contains(body)) {
-            self.agent.put(body).await?;
-            self.beat_if_due().await;
-        }
-        Ok(())
-    }
-
     /// Sends a heartbeat and draws the conclusions. `Ok` means that there was an answer, which may have been that repair is needed.
     async fn beat(&mut self) -> Result<(), RegistryError> {
         if let Standing::Over(error) = &self.standing {
@@ -262,11 +250,14 @@ impl Keeper {
         }
     }
 
-    /// In the midst of many registrations.
-    async fn beat_if_due(&mut self) {
-        if Instant::now() >= self.beat_at {
-            let _ = self.beat().await;
+    /// In the midst of many registrations. An error means that there must be no more of them.
+    pub(super) async fn beat_if_due(&mut self) -> Result<(), RegistryError> {
+        if Instant::now() >= self.beat_at
+            && let Err(error @ RegistryError::Conflict { .. }) = self.beat().await
+        {
+            return Err(error);
         }
+        Ok(())
     }
 
     /// Registers everything anew, and decides when to try again.
@@ -289,85 +280,18 @@ impl Keeper {
         }
     }
 
-    async fn put_all(&mut self) -> Result<(), RegistryError> {
-        let wanted = self.bodies_of(&self.what);
-        validate(&wanted)?;
-        self.check_rival().await?;
-        self.remove_leftovers(&wanted).await?;
-        for body in &wanted {
-            self.agent.put(body).await?;
-            self.beat_if_due().await;
-        }
-        Ok(())
-    }
-
-    /// Puts back what is missing or changed, and removes what is too much.
-    async fn put_missing(&mut self) -> Result<(), RegistryError> {
-        let wanted = self.bodies_of(&self.what);
-        self.check_rival().await?;
-        self.remove_leftovers(&wanted).await?;
-        let held = self.agent.held(&self.what.node).await?;
-        for body in &wanted {
-            if !held.iter().any(|held| held.id == body.id && held.is(body)) {
-                warn!(id = %body.id, "the agent has lost or changed a service; it is registered again");
-                self.agent.put(body).await?;
-                self.beat_if_due().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Apps of an earlier start that are no longer offered: their checks are aliases of this start and would pass for ever.
-    async fn remove_leftovers(&self, wanted: &[Body]) -> Result<(), RegistryError> {
-        let held = self.agent.held(&self.what.node).await?;
-        let own = held.iter().filter(|held| held.is_of(&self.what.node));
-        for held in own.filter(|held| !wanted.iter().any(|body| body.id == held.id)) {
-            self.agent.remove(&held.id).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether a newer start of this node lives, at this agent or another one.
-    async fn check_rival(&self) -> Result<(), RegistryError> {
-        let node = &self.what.node;
-        let primary = &self.what.primary.name;
-        let filter = format!("Service.ID == \"{}\"", self.primary());
-        let seen = self
-            .agent
-            .look_up(Scope::Home, primary, Some(filter))
-            .await?;
-        let rival = seen.set.iter().find(|instance| {
-            &instance.node == node
-                && instance.boot() > self.what.boot()
-                && instance.health != Health::Critical
-        });
-        match rival {
-            Some(rival) => Err(self.conflict(format!("{}:{}", rival.host, rival.port))),
-            None => Ok(()),
-        }
-    }
-
-    /// The same at this agent alone, whose word is as of now.
-    async fn check_own(&self) -> Result<(), RegistryError> {
-        let held = self.agent.held_as(&self.primary(), REQUEST).await?;
-        match held {
-            Some(held) if held.boot() > self.what.boot() => Err(self.conflict(held.place())),
-            _ => Ok(()),
-        }
-    }
-
-    fn conflict(&self, holder: String) -> RegistryError {
+    pub(super) fn conflict(&self, holder: String) -> RegistryError {
         RegistryError::Conflict {
             node: self.what.node.clone(),
             holder,
         }
     }
 
-    fn primary(&self) -> String {
+    pub(super) fn primary(&self) -> String {
         id(self.what.primary.name.as_str(), &self.what.node)
     }
 
-    fn bodies_of(&self, what: &Registration) -> Vec<Body> {
+    pub(super) fn bodies_of(&self, what: &Registration) -> Vec<Body> {
         bodies(&self.agent.config, &self.agent.names, what, self.health)
     }
 
@@ -382,7 +306,6 @@ impl Keeper {
     /// Something failed, and the heartbeats tell whether it matters.
     fn failing(&mut self, error: &RegistryError) {
         if let RegistryError::Conflict { .. } = error {
-            warn!(%error, "the registration is no longer renewed");
             self.standing = Standing::Over(error.clone());
         }
         self.say(error.to_string());
@@ -403,7 +326,6 @@ impl Keeper {
     }
 
     fn needs_repair(&mut self, why: String) {
-        warn!(node = %self.what.node, %why, "the registration is lost");
         self.standing = Standing::Repair {
             at: Instant::now(),
             backoff: Backoff::default(),
@@ -416,7 +338,10 @@ impl Keeper {
             let since = match state {
                 LeaseState::Retrying { detail, .. } if *detail == why => return false,
                 LeaseState::Retrying { since, .. } => *since,
-                _ => Instant::now(),
+                _ => {
+                    warn!(node = %self.what.node, %why, "the registration is in danger");
+                    Instant::now()
+                }
             };
             *state = LeaseState::Retrying { since, detail: why };
             true

@@ -34,7 +34,7 @@ impl ConsulLease {
     /// Lets a keeper go on by itself.
     pub(super) fn new(keeper: Keeper) -> Self {
         let (commands, obeyed) = mpsc::channel(COMMANDS);
-        let agent = Arc::clone(keeper.agent());
+        let agent = Arc::clone(&keeper.agent);
         let (identity, state) = (keeper.identity(), keeper.state());
         let mut task = JoinSet::new();
         task.spawn(keeper.keep(obeyed));

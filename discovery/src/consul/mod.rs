@@ -19,6 +19,7 @@ mod fault;
 mod keeper;
 mod lease;
 mod pace;
+mod reconcile;
 mod token;
 mod watch;
 

@@ -48,12 +48,12 @@ async fn without_heartbeats_a_node_and_all_its_apps_are_critical_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_keeps_its_node_well_for_many_ttls() {
+async fn a_lease_keeps_its_node_well_beyond_its_ttl() {
     let Some(agent) = agent() else { return };
     let consul = consul(&agent);
     let lease = consul.register(short_lived("n1", &["sort"])).await.unwrap();
     let registered = Instant::now();
-    while registered.elapsed() < 3 * TTL {
+    while registered.elapsed() < 2 * TTL + TTL / 2 {
         let set = sees(&consul, "app.sort").await.unwrap();
         assert_eq!(set[0].health, Health::Passing);
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -84,7 +84,9 @@ async fn a_node_that_is_started_again_within_its_ttl_has_no_twin() {
 async fn a_service_that_somebody_removed_is_put_back() {
     let Some(agent) = agent() else { return };
     let consul = consul(&agent);
-    let lease = consul.register(short_lived("n1", &["sort"])).await.unwrap();
+    let mut what = registration("n1", &["sort"]);
+    what.ttl = Duration::from_secs(2);
+    let lease = consul.register(what).await.unwrap();
     for id in ["noded%40n1", "app.sort%40n1"] {
         agent.call(
             None,
@@ -105,6 +107,6 @@ async fn a_service_that_somebody_removed_is_put_back() {
     );
     assert_eq!(sees(&consul, "app.sort").await.unwrap(), []);
     until(async || sees(&consul, "app.sort").await.unwrap().len() == 1).await;
-    assert_eq!(*lease.state().borrow(), LeaseState::Live);
+    until(async || *lease.state().borrow() == LeaseState::Live).await;
     lease.deregister().await.unwrap();
 }

@@ -155,8 +155,11 @@ async fn only_the_right_authority_is_believed_and_mixed_up_ports_are_named() {
 
     let mut nobody = good.clone();
     (nobody.tls.cert, nobody.tls.key) = (None, None);
-    let (_, text) = fails(nobody).await;
-    assert!(text.to_lowercase().contains("certificate"), "{text}");
+    // Whether the agent's reason arrives before the end of the connection is a matter of luck; the advice is not.
+    for _ in 0..10 {
+        let (_, text) = fails(nobody.clone()).await;
+        assert!(text.to_lowercase().contains("certificate"), "{text}");
+    }
 
     let mut named = good.clone();
     named.tls.server_name = Some("server.dc1.consul".to_owned());

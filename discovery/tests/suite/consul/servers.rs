@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dpipes_discovery::{Health, LeaseState, Registration, Registry, consul::Config};
+use dpipes_discovery::{Health, LeaseState, Registration, Registry, RegistryError, consul::Config};
 use dpipes_testbed::consul::Cluster;
 
 use super::{sees, skipped, until, with};
@@ -70,4 +70,39 @@ async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
     })
     .await;
     lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_starts_at_two_agents_the_newer_counts_and_the_older_ends() {
+    if skipped() {
+        return;
+    }
+    let cluster = Cluster::start(2);
+    let here = with(Config::new(cluster.servers[0].address()));
+    let there = with(Config::new(cluster.servers[1].address()));
+    let booted = |boot: &str, port| {
+        let mut what = registration("n1", &["sort"]);
+        (what.ttl, what.port) = (Duration::from_secs(2), port);
+        what.primary.meta.insert("boot".to_owned(), boot.to_owned());
+        what
+    };
+    let old = here.register(booted("1", 4001)).await.unwrap();
+    let new = there.register(booted("2", 4002)).await.unwrap();
+    // Both are in the catalog, and readers take the newer.
+    until(async || {
+        let set = sees(&here, "app.sort").await;
+        set.is_some_and(|set| names(&set) == ["n1"] && set[0].port == 4002)
+    })
+    .await;
+    until(async || format!("{:?}", *old.state().borrow()).contains("another live node")).await;
+    let late = here.register(booted("1", 4001)).await;
+    assert!(
+        matches!(late, Err(RegistryError::Conflict { .. })),
+        "{late:?}"
+    );
+    assert_eq!(*new.state().borrow(), LeaseState::Live);
+    // It takes back its own and nothing else.
+    old.deregister().await.unwrap();
+    assert_eq!(sees(&here, "app.sort").await.unwrap()[0].port, 4002);
+    new.deregister().await.unwrap();
 }
