@@ -3,6 +3,7 @@
 mod nodes;
 mod outages;
 mod registration;
+mod requests;
 mod rights;
 mod servers;
 mod watching;
