@@ -6,10 +6,8 @@ use reqwest::Url;
 
 use crate::RegistryError;
 
-/// The port of an agent's plain HTTP API when the address names none, as in Consul's own client.
+/// An agent's port, where an address is a host alone. A URL without a port has the one of its scheme, as everywhere.
 const HTTP_PORT: u16 = 8500;
-/// The port of its HTTPS API.
-const HTTPS_PORT: u16 = 8501;
 
 /// An agent's address, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +52,12 @@ impl Address {
         if base.query().is_some() || base.fragment().is_some() {
             return Err(wrong("it has a query"));
         }
-        // The port a URL leaves out is 80 or 443, where no agent listens; one that is written out stays.
-        let written = url.trim_end_matches('/').rsplit_once(':');
-        let written = written.is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        if base.port().is_none() && !written {
-            let port = if base.scheme() == "https" {
-                HTTPS_PORT
-            } else {
-                HTTP_PORT
-            };
-            base.set_port(Some(port))
+        // A port of 80 that is written out is left out by the parser.
+        let written = text
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        if !text.contains("://") && !written {
+            base.set_port(Some(HTTP_PORT))
                 .map_err(|()| wrong("it has no host"))?;
         }
         Ok(Self { base, unix: None })
@@ -96,7 +90,9 @@ mod tests {
             ("[::1]:18500", "http://[::1]:18500"),
             ("http://consul:80", "http://consul"),
             ("http://proxy:8080/consul/", "http://proxy:8080/consul"),
-            ("https://consul", "https://consul:8501"),
+            ("consul:80", "http://consul"),
+            ("https://consul", "https://consul"),
+            ("https://consul:8501", "https://consul:8501"),
             ("unix:///run/consul.sock", "unix:///run/consul.sock"),
         ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), shown, "{text}");

@@ -41,6 +41,7 @@ async fn without_heartbeats_a_node_and_all_its_apps_are_critical_together() {
         })
         .await;
     }
+    println!("critical after {after:?}");
     let together = dropped.elapsed() - after;
     assert!(together < Duration::from_secs(5), "{together:?}");
     assert_eq!(*other.state().borrow(), LeaseState::Live);

@@ -1,6 +1,6 @@
 //! What a registration makes of an agent, and what a lease changes there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dpipes_discovery::{
     Health, Registration, Registry, RegistryError, ServiceDef,
@@ -70,7 +70,9 @@ async fn a_hundred_and_thirty_apps_are_there_once_the_registration_returns() {
     let apps: Vec<String> = (0..130).map(|n| format!("a{n}")).collect();
     let apps: Vec<&str> = apps.iter().map(String::as_str).collect();
     let consul = consul(&agent);
+    let start = Instant::now();
     let lease = consul.register(registration("n1", &apps)).await.unwrap();
+    println!("registered after {:?}", start.elapsed());
     let listed = consul.services().await.unwrap();
     for app in &apps {
         assert!(listed.contains(&service(&format!("app.{app}"))), "{app}");
