@@ -196,22 +196,30 @@ impl Agent {
         }
     }
 
-    /// Registers a service, or changes it. What is as it was does not flap.
+    /// Registers a service, or changes it. What is as it was does not flap. Checks that others made stay: an agent that is told to
+    /// replace them all would end an operator's maintenance.
     pub(super) async fn put(&self, body: &Body) -> Result<(), RegistryError> {
-        let request = Request::put(&["agent", "service", "register"])
-            .with("replace-existing-checks", "true")
-            .json(body)?;
+        let request = Request::put(&["agent", "service", "register"]).json(body)?;
         self.send(&request).await.map(drop)
     }
 
     /// Removes a service; one that is not there is as good.
     pub(super) async fn remove(&self, id: &str) -> Result<(), RegistryError> {
-        let path = ["agent", "service", "deregister", id];
+        self.remove_from("service", id).await
+    }
+
+    /// Removes a check likewise.
+    pub(super) async fn remove_check(&self, id: &str) -> Result<(), RegistryError> {
+        self.remove_from("check", id).await
+    }
+
+    async fn remove_from(&self, kind: &str, id: &str) -> Result<(), RegistryError> {
+        let path = ["agent", kind, "deregister", id];
         match self.client.send(&Request::put(&path)).await {
             Ok(_) => Ok(()),
             Err(Fault::Refused(refusal))
                 if refusal.status == StatusCode::NOT_FOUND
-                    || refusal.saying.to_lowercase().contains("unknown service") =>
+                    || refusal.saying.to_lowercase().contains("unknown") =>
             {
                 Ok(())
             }

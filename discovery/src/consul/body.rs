@@ -100,7 +100,7 @@ pub(super) fn bodies(
             false => what.host.clone(),
         };
         primary.checks.push(Check {
-            id: format!("{primary_id}:tcp"),
+            id: tcp_check(&primary_id),
             name: format!("{} port", what.primary.name),
             tcp: Some(format!("{host}:{}", what.port)),
             interval: Some(DIAL),
@@ -204,6 +204,11 @@ pub(super) fn id(service: &str, node: &NodeId) -> String {
 /// The check that a node's heartbeat goes to.
 pub(super) fn ttl_check(primary_id: &str) -> String {
     format!("{primary_id}:ttl")
+}
+
+/// The check that dials the node.
+pub(super) fn tcp_check(primary_id: &str) -> String {
+    format!("{primary_id}:tcp")
 }
 
 /// A node that sends a heartbeat is alive, whatever else is not known about it.

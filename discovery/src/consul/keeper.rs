@@ -62,8 +62,8 @@ pub(super) struct Identity {
 pub(super) struct Keeper {
     pub(super) agent: Arc<Agent>,
     pub(super) what: Registration,
-    health: Health,
-    note: String,
+    pub(super) health: Health,
+    pub(super) note: String,
     standing: Standing,
     beat_at: Instant,
     /// Heartbeats without an answer since the last one that had one.

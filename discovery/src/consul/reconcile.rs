@@ -3,7 +3,8 @@
 use tracing::warn;
 
 use super::{
-    body::{Body, validate},
+    agent::{Beat, Held},
+    body::{Body, tcp_check, ttl_check, validate},
     client::{REQUEST, Scope},
     keeper::Keeper,
 };
@@ -15,20 +16,38 @@ impl Keeper {
         let wanted = self.bodies_of(&self.what);
         validate(&wanted)?;
         self.check_rival().await?;
-        self.remove_leftovers(&wanted).await?;
+        let held = self.agent.held(&self.what.node).await?;
+        self.remove_leftovers(&held, &wanted).await?;
         for body in &wanted {
             self.agent.put(body).await?;
             self.beat_if_due().await?;
         }
-        Ok(())
+        if !self.agent.config.tcp_check {
+            // An earlier start of the node may have wanted it.
+            self.agent.remove_check(&tcp_check(&self.primary())).await?;
+        }
+        // A check that was there already keeps its state, which may be that of a node that has died.
+        match self
+            .agent
+            .beat(
+                &ttl_check(&self.primary()),
+                self.health,
+                &self.note,
+                REQUEST,
+            )
+            .await?
+        {
+            Beat::Taken => Ok(()),
+            Beat::Forgotten(why) => Err(RegistryError::unavailable(why)),
+        }
     }
 
     /// Puts back what is missing or changed, and removes what is too much.
     pub(super) async fn put_missing(&mut self) -> Result<(), RegistryError> {
         let wanted = self.bodies_of(&self.what);
         self.check_rival().await?;
-        self.remove_leftovers(&wanted).await?;
         let held = self.agent.held(&self.what.node).await?;
+        self.remove_leftovers(&held, &wanted).await?;
         for body in &wanted {
             if !held.iter().any(|held| held.id == body.id && held.is(body)) {
                 warn!(id = %body.id, "the agent has lost or changed a service; it is registered again");
@@ -40,8 +59,7 @@ impl Keeper {
     }
 
     /// Apps of an earlier start that are no longer offered: their checks are aliases of this start and would pass for ever.
-    async fn remove_leftovers(&self, wanted: &[Body]) -> Result<(), RegistryError> {
-        let held = self.agent.held(&self.what.node).await?;
+    async fn remove_leftovers(&self, held: &[Held], wanted: &[Body]) -> Result<(), RegistryError> {
         let own = held.iter().filter(|held| held.is_of(&self.what.node));
         for held in own.filter(|held| !wanted.iter().any(|body| body.id == held.id)) {
             self.agent.remove(&held.id).await?;

@@ -82,6 +82,20 @@ async fn a_node_that_is_started_again_within_its_ttl_has_no_twin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_started_again_after_its_ttl_is_well_at_once() {
+    let Some(agent) = agent() else { return };
+    let consul = consul(&agent);
+    drop(consul.register(short_lived("n1", &["sort"])).await.unwrap());
+    until(async || sees(&consul, "app.sort").await.unwrap()[0].health == Health::Critical).await;
+    let mut what = registration("n1", &["sort"]);
+    // Its first regular heartbeat is far away.
+    what.ttl = Duration::from_secs(600);
+    let lease = consul.register(what).await.unwrap();
+    until(async || sees(&consul, "app.sort").await.unwrap()[0].health == Health::Passing).await;
+    lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_somebody_removed_is_put_back() {
     let Some(agent) = agent() else { return };
     let consul = consul(&agent);

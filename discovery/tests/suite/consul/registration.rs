@@ -290,13 +290,18 @@ async fn an_agent_that_dials_the_node_notices_a_closed_port() {
     let Some(agent) = agent() else { return };
     let mut config = Config::new(agent.address());
     config.tcp_check = true;
-    let consul = with(config);
+    let dialling = with(config);
+    let consul = consul(&agent);
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let mut what = registration("n1", &["sort"]);
     what.port = listener.local_addr().unwrap().port();
-    let lease = consul.register(what).await.unwrap();
+    let lease = dialling.register(what.clone()).await.unwrap();
     until(async || sees(&consul, "app.sort").await.unwrap()[0].health == Health::Passing).await;
     drop(listener);
     until(async || sees(&consul, "app.sort").await.unwrap()[0].health == Health::Critical).await;
+    // The next start does not want to be dialled.
+    drop(lease);
+    let lease = consul.register(what).await.unwrap();
+    until(async || sees(&consul, "app.sort").await.unwrap()[0].health == Health::Passing).await;
     lease.deregister().await.unwrap();
 }

@@ -103,6 +103,34 @@ async fn maintenance_takes_the_weight_of_what_it_is_declared_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn maintenance_outlives_changes_and_restarts_of_the_node() {
+    let Some(agent) = agent() else { return };
+    let consul = consul(&agent);
+    let mut what = registration("n1", &["sort"]);
+    what.primary.meta.insert("boot".to_owned(), "1".to_owned());
+    let lease = consul.register(what.clone()).await.unwrap();
+    for id in ["noded%40n1", "app.sort%40n1"] {
+        let path = format!("/v1/agent/service/maintenance/{id}?enable=true");
+        agent.call(None, "PUT", &path, "");
+    }
+    let drained = async || {
+        let node = sees(&consul, "noded").await.unwrap()[0].weight;
+        let app = sees(&consul, "app.sort").await.unwrap()[0].weight;
+        (node, app) == (0, 0)
+    };
+    until(async || drained().await).await;
+    let mut changed = registration("n1", &["sort", "cat"]).services;
+    changed[0].weight = 9;
+    lease.update(changed).await.unwrap();
+    assert!(drained().await, "an update");
+    drop(lease);
+    what.primary.meta.insert("boot".to_owned(), "2".to_owned());
+    let lease = consul.register(what).await.unwrap();
+    assert!(drained().await, "a restart");
+    lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_and_fifty_watches_leave_room_for_heartbeats() {
     let Some(agent) = agent() else { return };
     let consul = consul(&agent);
