@@ -23,9 +23,6 @@ use super::{
 };
 use crate::{Backoff, Health, LeaseState, NodeId, Pace, Registration, RegistryError, ServiceDef};
 
-/// How often it is looked whether everything is still there, in TTLs: an agent that lost one app says so to nobody. With the usual
-/// TTL of 15 s it is once a minute, which costs an agent of a thousand services 4 ms.
-const LOOK_TTLS: u32 = 4;
 /// Shortest wait for the answer to a heartbeat, however short the TTL is.
 const MIN_REQUEST: Duration = Duration::from_secs(1);
 
@@ -104,7 +101,7 @@ impl Keeper {
             standing: Standing::Registered,
             beat_at: now + pace::beat(what.ttl),
             missed: 0,
-            look_at: now + what.ttl * LOOK_TTLS,
+            look_at: now + pace::look(what.ttl),
             state: watch::Sender::new(LeaseState::Pending),
             what,
         };
@@ -152,7 +149,7 @@ impl Keeper {
                 let _ = self.repair().await;
             }
             Standing::Registered if now >= self.look_at => {
-                self.look_at = now + self.what.ttl * LOOK_TTLS;
+                self.look_at = now + pace::look(self.what.ttl);
                 if let Err(error) = self.put_missing().await {
                     self.failed(error);
                 }
@@ -269,7 +266,7 @@ impl Keeper {
             Ok(()) => {
                 info!(node = %self.what.node, "registered again");
                 self.standing = Standing::Registered;
-                self.look_at = Instant::now() + self.what.ttl * LOOK_TTLS;
+                self.look_at = Instant::now() + pace::look(self.what.ttl);
                 self.well();
                 Ok(())
             }
