@@ -188,6 +188,10 @@ fn shut_down(daemon: &ServiceDaemon) {
             while matches!(daemon.shutdown(), Err(Error::Again))
                 && std::time::Instant::now() < deadline
             {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a thread for nothing else, and bounded"
+                )]
                 std::thread::sleep(QUEUE_RETRY);
             }
         });

@@ -1,0 +1,107 @@
+//! The suite for every backend. All nodes are on one host, for they announce `::1`.
+
+use dpipes_discovery::{Lease, Registry, mdns::Mdns};
+use dpipes_testbed::net::Net;
+use futures_util::StreamExt;
+use tokio::{runtime::Builder, time::Instant};
+
+use super::hosts::{SOON, config, net_or_return};
+use crate::bed::{Bed, Watch, conforms, registration, service, service_names};
+
+struct MdnsBed {
+    net: Net,
+    /// Announces; the nodes are seen by another registry, through the network.
+    nodes: Mdns,
+    leases: Vec<Box<dyn Lease>>,
+    registry: Mdns,
+    /// Keeps the registry's browse, as a daemon's lease does.
+    browse: Option<Watch>,
+}
+
+impl MdnsBed {
+    fn new(net: Net) -> Self {
+        let mdns = || Mdns::new(config(&["lo"]), service_names()).unwrap();
+        Self {
+            net,
+            nodes: mdns(),
+            leases: Vec::new(),
+            registry: mdns(),
+            browse: None,
+        }
+    }
+
+    /// Waits until the registry knows exactly these nodes with these apps.
+    async fn seen(&mut self, nodes: &[(&str, &[&str])]) {
+        let browse = self
+            .browse
+            .get_or_insert_with(|| self.registry.watch(&service("noded")));
+        let deadline = Instant::now() + SOON;
+        let wanted: Vec<(String, Vec<String>)> = nodes
+            .iter()
+            .map(|(node, apps)| {
+                let mut apps: Vec<_> = apps.iter().map(|app| (*app).to_owned()).collect();
+                apps.sort();
+                ((*node).to_owned(), apps)
+            })
+            .collect();
+        loop {
+            let item = tokio::time::timeout_at(deadline, browse.next()).await;
+            let set = item.unwrap_or_else(|_| panic!("{wanted:?} seen in time"));
+            let set = set.unwrap().unwrap();
+            let known: Vec<(String, Vec<String>)> = set
+                .into_iter()
+                .map(|i| (i.node.to_string(), i.tags.into_iter().collect()))
+                .collect();
+            if known == wanted {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Bed for MdnsBed {
+    fn registry(&self) -> &dyn Registry {
+        &self.registry
+    }
+
+    async fn holds(&mut self, nodes: &[(&str, &[&str])]) {
+        self.browse = None;
+        let leases = std::mem::take(&mut self.leases);
+        futures_util::future::join_all(leases.into_iter().map(|lease| lease.deregister())).await;
+        let leases = nodes
+            .iter()
+            .map(|(node, apps)| self.nodes.register(registration(node, apps)));
+        let leases = futures_util::future::join_all(leases).await;
+        self.leases = leases.into_iter().map(Result::unwrap).collect();
+        self.seen(nodes).await;
+    }
+
+    async fn breaks(&mut self) {
+        self.browse = None;
+        self.net.ip(1, "link set lo down");
+    }
+
+    async fn mends(&mut self) {
+        self.net.ip(1, "link set lo up");
+        let mut watch = self.registry.watch(&service("app.sort"));
+        let deadline = Instant::now() + SOON;
+        loop {
+            match tokio::time::timeout_at(deadline, watch.next()).await {
+                Ok(Some(Ok(set))) if !set.is_empty() => break,
+                Ok(Some(Ok(_))) => {}
+                Ok(_) => watch = self.registry.watch(&service("app.sort")),
+                Err(_) => panic!("the node is announced again in time"),
+            }
+        }
+        self.browse = Some(watch);
+    }
+}
+
+#[test]
+fn mdns_conforms() {
+    let net = net_or_return!(1);
+    net.enter(1);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(conforms(MdnsBed::new(net)));
+}
