@@ -219,11 +219,10 @@ impl Keeper {
         };
         let mut responder = standing
             .unwrap_or_else(|| Responder::new(&link, &self.mdns.settings, &self.wanted.what));
-        let announced = responder.announce(&self.wanted).await;
-        let announced = announced.and_then(|()| match self.rival(&link) {
-            Some(rival) => Err(rival),
-            None => Ok(()),
-        });
+        let announced = match responder.announce(&self.wanted).await {
+            Ok(()) => self.judged(&link).await,
+            refused => refused,
+        };
         if let Err(error) = announced {
             self.leave(responder).await;
             return Err(error);
@@ -237,6 +236,16 @@ impl Keeper {
         self.backoff.reset();
         self.state.send_replace(LeaseState::Live);
         Ok(())
+    }
+
+    /// Waits until all who are on the link had time to answer, and looks whether another one has the name.
+    async fn judged(&self, link: &Link) -> Result<(), RegistryError> {
+        let mut view = link.view();
+        let known = view.wait_for(|view| view.full || view.dead.is_some()).await;
+        if let Some(error) = known.ok().and_then(|view| view.dead.clone()) {
+            return Err(error);
+        }
+        self.rival(link).map_or(Ok(()), Err)
     }
 
     /// Announces a change; a lease that waits keeps it for later.

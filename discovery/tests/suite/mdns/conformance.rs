@@ -1,4 +1,4 @@
-//! The suite for every backend. All nodes are on one host, for they announce `::1`.
+//! The suite for every backend. All nodes are on one host, in another registry than the one that is tested.
 
 use dpipes_discovery::{Lease, Registry, mdns::Mdns};
 use dpipes_testbed::net::Net;
@@ -20,7 +20,7 @@ struct MdnsBed {
 
 impl MdnsBed {
     fn new(net: Net) -> Self {
-        let mdns = || Mdns::new(config(&["lo"]), service_names()).unwrap();
+        let mdns = || Mdns::new(config(&["eth0"]), service_names()).unwrap();
         Self {
             net,
             nodes: mdns(),
@@ -65,13 +65,22 @@ impl Bed for MdnsBed {
         &self.registry
     }
 
+    /// Multicast is not spoken on `::1`.
+    fn host(&self) -> &'static str {
+        "10.77.0.1"
+    }
+
     async fn holds(&mut self, nodes: &[(&str, &[&str])]) {
         self.browse = None;
         let leases = std::mem::take(&mut self.leases);
         futures_util::future::join_all(leases.into_iter().map(|lease| lease.deregister())).await;
         let leases = nodes
             .iter()
-            .map(|(node, apps)| self.nodes.register(registration(node, apps)));
+            .map(|(node, apps)| {
+                let mut what = registration(node, apps);
+                what.host = self.host().to_owned();
+                self.nodes.register(what)
+            });
         let leases = futures_util::future::join_all(leases).await;
         self.leases = leases.into_iter().map(Result::unwrap).collect();
         self.seen(nodes).await;
@@ -79,11 +88,11 @@ impl Bed for MdnsBed {
 
     async fn breaks(&mut self) {
         self.browse = None;
-        self.net.ip(1, "link set lo down");
+        self.net.ip(1, "link set eth0 down");
     }
 
     async fn mends(&mut self) {
-        self.net.ip(1, "link set lo up");
+        self.net.ip(1, "link set eth0 up");
         let mut watch = self.registry.watch(&service("app.sort"));
         let deadline = Instant::now() + SOON;
         loop {

@@ -120,8 +120,8 @@ async fn a_second_registration_in_one_process_takes_the_name_over() {
     );
     old.deregister().await.unwrap();
     let mut sort = host.watch("app.sort").await;
-    sort.until_nodes(&["n1"]).await;
-    assert_eq!(sort.now[0].boot(), "2");
+    sort.until(|set| names(set) == ["n1"] && set[0].boot() == "2")
+        .await;
     new.deregister().await.unwrap();
     sort.until_nodes(&[]).await;
 }
