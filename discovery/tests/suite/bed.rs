@@ -99,10 +99,7 @@ async fn fields_survive(bed: &mut impl Bed) {
         let [instance] = &set.unwrap()[..] else {
             panic!("one instance of {app}");
         };
-        assert_eq!(
-            (instance.host.as_str(), instance.port),
-            (bed.host(), 4000)
-        );
+        assert_eq!((instance.host.as_str(), instance.port), (bed.host(), 4000));
         assert_eq!(instance.weight, 7);
     }
     let primary = bed.registry().lookup(&service("noded")).await.unwrap();

@@ -1,8 +1,10 @@
 //! The suite for every backend. All nodes are on one host, in another registry than the one that is tested.
 
+use std::collections::BTreeMap;
+
 use dpipes_discovery::{Lease, Registry, mdns::Mdns};
 use dpipes_testbed::net::Net;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 use tokio::{runtime::Builder, time::Instant};
 
 use super::hosts::{SOON, config, net_or_return};
@@ -12,10 +14,11 @@ struct MdnsBed {
     net: Net,
     /// Announces; the nodes are seen by another registry, through the network.
     nodes: Mdns,
-    leases: Vec<Box<dyn Lease>>,
+    leases: BTreeMap<String, Box<dyn Lease>>,
     registry: Mdns,
-    /// Keeps the registry's browse, as a daemon's lease does.
+    /// Keeps the registry's browse, as a daemon's lease does; and what it said last.
     browse: Option<Watch>,
+    known: Vec<(String, Vec<String>)>,
 }
 
 impl MdnsBed {
@@ -24,9 +27,10 @@ impl MdnsBed {
         Self {
             net,
             nodes: mdns(),
-            leases: Vec::new(),
+            leases: BTreeMap::new(),
             registry: mdns(),
             browse: None,
+            known: Vec::new(),
         }
     }
 
@@ -44,17 +48,13 @@ impl MdnsBed {
                 ((*node).to_owned(), apps)
             })
             .collect();
-        loop {
+        while self.known != wanted {
             let item = tokio::time::timeout_at(deadline, browse.next()).await;
             let set = item.unwrap_or_else(|_| panic!("{wanted:?} seen in time"));
-            let set = set.unwrap().unwrap();
-            let known: Vec<(String, Vec<String>)> = set
-                .into_iter()
+            let nodes = set.unwrap().unwrap().into_iter();
+            self.known = nodes
                 .map(|i| (i.node.to_string(), i.tags.into_iter().collect()))
                 .collect();
-            if known == wanted {
-                return;
-            }
         }
     }
 }
@@ -71,18 +71,20 @@ impl Bed for MdnsBed {
     }
 
     async fn holds(&mut self, nodes: &[(&str, &[&str])]) {
-        self.browse = None;
-        let leases = std::mem::take(&mut self.leases);
-        futures_util::future::join_all(leases.into_iter().map(|lease| lease.deregister())).await;
-        let leases = nodes
-            .iter()
-            .map(|(node, apps)| {
-                let mut what = registration(node, apps);
-                what.host = self.host().to_owned();
-                self.nodes.register(what)
-            });
-        let leases = futures_util::future::join_all(leases).await;
-        self.leases = leases.into_iter().map(Result::unwrap).collect();
+        let mut before = std::mem::take(&mut self.leases);
+        for (node, apps) in nodes {
+            let mut what = registration(node, apps);
+            what.host = self.host().to_owned();
+            let lease = match before.remove(*node) {
+                Some(lease) => {
+                    lease.update(what.services).await.unwrap();
+                    lease
+                }
+                None => self.nodes.register(what).await.unwrap(),
+            };
+            self.leases.insert((*node).to_owned(), lease);
+        }
+        join_all(before.into_values().map(|lease| lease.deregister())).await;
         self.seen(nodes).await;
     }
 
@@ -93,13 +95,13 @@ impl Bed for MdnsBed {
 
     async fn mends(&mut self) {
         self.net.ip(1, "link set eth0 up");
-        let mut watch = self.registry.watch(&service("app.sort"));
+        let mut watch = self.registry.watch(&service("noded"));
         let deadline = Instant::now() + SOON;
         loop {
             match tokio::time::timeout_at(deadline, watch.next()).await {
                 Ok(Some(Ok(set))) if !set.is_empty() => break,
                 Ok(Some(Ok(_))) => {}
-                Ok(_) => watch = self.registry.watch(&service("app.sort")),
+                Ok(_) => watch = self.registry.watch(&service("noded")),
                 Err(_) => panic!("the node is announced again in time"),
             }
         }
