@@ -46,9 +46,16 @@ fn type_label(name: &str) -> Option<String> {
 /// What a node's instance is called, for people who look at the link; who a node is, its TXT record says.
 ///
 /// Small letters, for the library looks announcements up by a lower-case name, and no dots: a name changed after a conflict would
-/// be cut at the first one.
+/// be cut at the first one. A name that had others gets a hash, so that it stays another one than `a-b`.
 pub(super) fn instance(node: &NodeId) -> String {
-    node.as_str().to_ascii_lowercase().replace('.', "-")
+    let name = node.as_str();
+    let plain = name.to_ascii_lowercase().replace('.', "-");
+    if plain == name {
+        return plain;
+    }
+    let hash = fnv1a(&[name]) >> 32;
+    let kept = &plain[..plain.len().min(MAX_LABEL - 9)];
+    format!("{kept}-{hash:08x}")
 }
 
 /// What an app is called for foreign tools: `dp.sort@n1`, shortened to what a label holds.
@@ -100,7 +107,12 @@ mod tests {
     #[test]
     fn instances_have_neither_dots_nor_capitals() {
         let node = NodeId::new("N1.example[2").unwrap();
-        assert_eq!(instance(&node), "n1-example[2");
+        let name = instance(&node);
+        assert!(name.starts_with("n1-example[2-"), "{name}");
+        let plain = NodeId::new("n1-example[2").unwrap();
+        assert_eq!(instance(&plain), "n1-example[2");
+        let dots = NodeId::new("x.".repeat(31)).unwrap();
+        assert_eq!(instance(&dots).len(), 63);
         let long = NodeId::new("x".repeat(63)).unwrap();
         assert_eq!(app_instance("dp.sort", &long).len(), 63);
     }
