@@ -109,7 +109,6 @@ impl Net {
     }
 
     /// What moves a thread to a host, for threads that somebody else starts.
-    #[must_use]
     pub fn entrance(&self, host: u8) -> impl Fn() + Send + Sync + use<> {
         let path = PathBuf::from(NAMESPACES).join(self.namespace(host));
         move || {
@@ -163,8 +162,12 @@ fn remove_leftovers() {
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let number = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('x'));
-        let pid = number.and_then(|(pid, _)| pid.parse().ok()).and_then(Pid::from_raw);
+        let number = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('x'));
+        let pid = number
+            .and_then(|(pid, _)| pid.parse().ok())
+            .and_then(Pid::from_raw);
         if pid.is_some_and(|pid| test_kill_process(pid).is_err()) {
             remove(&name);
         }

@@ -256,7 +256,7 @@ impl Keeper {
         }
         let result = self.announce().await;
         if let Err(error) = &result {
-            self.wait(error.clone(), None);
+            self.fail(error.clone()).await;
         }
         result
     }
@@ -302,8 +302,7 @@ impl Keeper {
             false => {}
         }
         if let Some(rival) = self.rival(&link) {
-            self.withdraw().await;
-            self.wait(rival, Some(link));
+            self.fail(rival).await;
         }
     }
 
@@ -321,8 +320,18 @@ impl Keeper {
             return self.wait(why, Some(link));
         }
         if let Err(error) = self.announce().await {
-            self.wait(error, None);
+            self.fail(error).await;
         }
+    }
+
+    /// Takes back what is announced, and waits. A rival is looked out for meanwhile.
+    async fn fail(&mut self, why: RegistryError) {
+        self.withdraw().await;
+        let link = match why {
+            RegistryError::Conflict { .. } => self.mdns.used_link(),
+            _ => None,
+        };
+        self.wait(why, link);
     }
 
     /// Waits before the next try, and says why.

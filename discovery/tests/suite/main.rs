@@ -6,6 +6,7 @@ mod consul;
 mod directory;
 #[cfg(feature = "etcd")]
 mod etcd;
+#[cfg(feature = "mdns")]
 mod mdns;
 mod memory;
 mod static_nodes;

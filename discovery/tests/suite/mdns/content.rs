@@ -9,6 +9,9 @@ use mdns_sd::{ServiceDaemon, ServiceInfo};
 use super::hosts::{Host, config, net_or_return, node};
 use crate::bed::{names, service, service_names};
 
+/// Name, port and record of an instance.
+type Foreign = (&'static str, u16, &'static [(&'static str, &'static str)]);
+
 fn many(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("app{n}")).collect()
 }
@@ -63,7 +66,7 @@ async fn names_with_dots_brackets_and_capitals_are_told_apart() {
 async fn foreign_instances_hide_no_node() {
     let net = net_or_return!(2);
     let (here, there) = (Host::new(&net, 1), Host::new(&net, 2));
-    let foreign: [(&str, u16, &[(&str, &str)]); 5] = [
+    let foreign: [Foreign; 5] = [
         ("a printer", 631, &[("rp", "queue")]),
         ("of tomorrow", 4000, &[("v", "2"), ("id", "n5")]),
         ("no name", 4000, &[("v", "1"), ("id", "a b")]),

@@ -52,13 +52,9 @@ async fn a_pulled_cable_is_an_error_and_not_an_empty_set_and_all_returns_with_it
     let net = net_or_return!(2);
     let (here, there) = (Host::new(&net, 1), Host::new(&net, 2));
     let mut sort = here.watch("app.sort").await;
-    let mut lease = there.register(node("n2", "1", &["sort"])).await.state();
-    // The lease was dropped with the line above: another one.
-    let kept = there.register(node("n2", "2", &["sort"])).await;
+    let lease = there.register(node("n2", "1", &["sort"])).await;
     let mut seen_there = there.watch("app.sort").await;
-    sort.until(|set| set.len() == 1 && set[0].boot() == "2")
-        .await;
-    lease.borrow_and_update();
+    sort.until_nodes(&["n2"]).await;
     net.unplug(2);
     let error = loop {
         match seen_there.next().await {
@@ -69,7 +65,7 @@ async fn a_pulled_cable_is_an_error_and_not_an_empty_set_and_all_returns_with_it
     };
     assert!(matches!(error, RegistryError::Unavailable { .. }));
     assert!(error.to_string().contains("eth0 is down"), "{error}");
-    let mut state = kept.state();
+    let mut state = lease.state();
     wait(&mut state, |state| {
         matches!(state, LeaseState::Retrying { .. })
     })
