@@ -1,5 +1,7 @@
 //! Nodes that come, change and go as they should.
 
+use std::{os::unix::fs::MetadataExt, path::Path};
+
 use dpipes_discovery::{Health, LeaseState, Registry, RegistryError, ServiceDef};
 
 use super::hosts::{Host, net_or_return, node};
@@ -130,13 +132,15 @@ async fn a_second_registration_in_one_process_takes_the_name_over() {
 async fn nothing_is_left_running_after_the_last_user() {
     let net = net_or_return!(1);
     let host = Host::new(&net, 1);
+    // Those on this host: other tests may run in the same process.
+    let inode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.ino());
+    let own = inode(&Path::new("/run/netns").join(net.namespace(1))).unwrap();
     let threads = || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-        let names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")));
-        names
-            .flatten()
-            .filter(|name| name.trim() == "mDNS_daemon")
-            .count()
+        let here = tasks.filter(|task| inode(&task.path().join("ns/net")).is_ok_and(|i| i == own));
+        let names = here.map(|task| std::fs::read_to_string(task.path().join("comm")));
+        let names = names.flatten();
+        names.filter(|name| name.trim() == "mDNS_daemon").count()
     };
     let before = threads();
     let lease = host.register(node("n1", "1", &["sort"])).await;
