@@ -25,6 +25,8 @@ use crate::{Backoff, Health, Lease, LeaseState, Pace, Registration, RegistryErro
 /// How long the own instance may be missing from what is seen before it is announced again: somebody's goodbye for the same name
 /// takes effect after a second, and an announcement in between would be lost with it.
 const MISSING: Duration = Duration::from_secs(1);
+/// How often that time doubles when it is in vain: up to about a minute, when everybody asks again anyway.
+const MISSING_DOUBLINGS: u32 = 6;
 /// How long `deregister` waits for the library to take notice; it does so within milliseconds.
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How long it then waits for the goodbye to go out a second time, which the library does after 120 ms.
@@ -77,6 +79,8 @@ enum Standing {
         view: watch::Receiver<View>,
         seen: bool,
         missing: Option<Instant>,
+        /// How often that was in vain.
+        again: u32,
     },
     /// Not announced. The link is kept to see whether the other holder of the name leaves.
     Waiting {
@@ -232,6 +236,7 @@ impl Keeper {
             view: link.view(),
             seen: false,
             missing: None,
+            again: 0,
         };
         self.backoff.reset();
         self.state.send_replace(LeaseState::Live);
@@ -283,6 +288,7 @@ impl Keeper {
             view,
             seen,
             missing,
+            again,
         } = &mut self.standing
         else {
             return;
@@ -295,7 +301,7 @@ impl Keeper {
         let node = &self.wanted.what.node;
         let holder = look.sets.nodes.get(node);
         match holder.is_some_and(|holder| holder.boot == self.wanted.what.boot()) {
-            true => (*seen, *missing) = (true, None),
+            true => (*seen, *missing, *again) = (true, None, 0),
             false if *seen && look.full && missing.is_none() => {
                 *missing = Some(Instant::now() + MISSING);
             }
@@ -319,8 +325,23 @@ impl Keeper {
             let (why, link) = (why.clone(), Arc::clone(link));
             return self.wait(why, Some(link));
         }
+        let again = match &self.standing {
+            Standing::Announced { again, .. } => again.saturating_add(1),
+            Standing::Waiting { .. } => 0,
+        };
         if let Err(error) = self.announce().await {
             self.fail(error).await;
+        } else if again > 0
+            && let Standing::Announced {
+                seen,
+                missing,
+                again: tries,
+                ..
+            } = &mut self.standing
+        {
+            // It was seen before, and until it is seen again nothing else may come to look at.
+            (*seen, *tries) = (true, again);
+            *missing = Some(Instant::now() + MISSING * (1 << again.min(MISSING_DOUBLINGS)));
         }
     }
 
