@@ -69,10 +69,13 @@ pub(crate) fn registry(
         return Ok(file.registry.clone());
     }
     let read = |text: &String| match RegistryEntry::from_text(text) {
-        Ok(RegistryEntry::File(path)) => Ok(RegistryEntry::File(surroundings.cwd.join(path))),
-        Ok(list) => Ok(list),
-        Err(problem) => Err(Message::new(format!("--registry: {problem}"))
-            .with_help("a list of nodes in a file, as in: --registry static:nodes.yaml")),
+        Ok(mut entry) => {
+            entry.rebase(&surroundings.cwd);
+            Ok(entry)
+        }
+        Err(problem) => Err(Message::new(format!("--registry: {problem}")).with_help(
+            "as in: --registry consul:   or --registry static:nodes.yaml; every form: dpipes help config",
+        )),
     };
     args.registry
         .iter()

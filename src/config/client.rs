@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    error::ConfigError, file::RegistryEntry, paths::Surroundings, source, value::UniqueMap,
+    error::ConfigError, paths::Surroundings, registry::RegistryEntry, source, value::UniqueMap,
 };
 
 /// What a user may say once for all runs. Flags and the environment win over it.
@@ -59,9 +59,7 @@ impl ClientFile {
         let mut file: Self = source::parse_as(&path, &text)?;
         let directory = path.parent().unwrap_or(&surroundings.cwd).to_owned();
         for entry in file.registry.iter_mut().flatten() {
-            if let RegistryEntry::File(list) = entry {
-                *list = directory.join(&*list);
-            }
+            entry.rebase(&directory);
         }
         Ok(file)
     }

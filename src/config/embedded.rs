@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     error::ConfigError,
-    file::{File, PolicyWord, RegistryEntry},
+    file::{File, PolicyWord},
     layers::{Layers, Origin},
     paths::Surroundings,
+    registry::RegistryEntry,
     resolve::{self, Facts},
     source,
 };
@@ -62,6 +63,7 @@ pub fn embedded(
         layers.lay(&file, &Origin::Flag("--registry".to_owned()));
     }
     let mut effective = layers.effective();
+    layers.complete(&mut effective, surroundings)?;
     effective.run.get_or_insert_default().allow_root = Some(true);
     let mut settings = resolve::settings(effective, surroundings, false)?;
     settings.listen = Vec::new();

@@ -11,6 +11,8 @@ enum Form {
     Word,
     /// As a list, separated by this character.
     List(char),
+    /// As a list, separated by white space: its items hold commas themselves.
+    Spaced,
     /// As a map of `key=value`, separated by commas.
     Map,
     /// As a number or `true` or `false`.
@@ -18,14 +20,17 @@ enum Form {
 }
 
 /// Every key that a variable can say. What `apps` says is too much for one variable; `--app` and files are for that.
-const VARIABLES: [(&str, Form); 25] = [
+const VARIABLES: [(&str, Form); 28] = [
     ("node.name", Form::Word),
     ("node.labels", Form::Map),
+    ("node.weight", Form::Plain),
     ("listen", Form::List(',')),
     ("advertise", Form::Word),
     ("access", Form::Word),
     ("access.networks", Form::List(',')),
-    ("registry", Form::List(',')),
+    ("registry", Form::Spaced),
+    ("discovery.required", Form::Plain),
+    ("discovery.ttl", Form::Word),
     ("run.path", Form::List(':')),
     ("run.env.accept", Form::List(',')),
     ("run.cwd", Form::Word),
@@ -101,6 +106,7 @@ fn read(text: &str, form: Form) -> Result<Value, String> {
             .filter(|item| !item.trim().is_empty())
             .map(word)
             .collect()),
+        Form::Spaced => Ok(text.split_whitespace().map(word).collect()),
         Form::Map => {
             let entries = text
                 .split(',')

@@ -5,6 +5,8 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use thiserror::Error;
 
+use super::hide::hide_secrets;
+
 /// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -52,7 +54,7 @@ pub enum ConfigError {
 pub struct Misplaced {
     /// The file.
     pub path: PathBuf,
-    /// Its text.
+    /// Its text, without secrets.
     pub text: String,
     /// The bytes it is about.
     pub span: Range<usize>,
@@ -178,6 +180,8 @@ impl Misplaced {
             misplaced.span = token_at(&misplaced.text, start);
             misplaced.problem = plain_words(message);
         }
+        // Errors go to terminals and logs, and quote the line.
+        misplaced.text = hide_secrets(&misplaced.text);
         misplaced
     }
 }

@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
 
-use super::value::{Address, Mask, Network, Period, Size, Text, UniqueMap};
+use super::{
+    registry::RegistryEntry,
+    value::{Address, Mask, Network, Period, Size, UniqueMap},
+};
 use crate::{id::NodeId, media::Format};
 
 /// A configuration file, or what the environment or the flags say in its terms.
@@ -35,6 +38,8 @@ pub struct File {
     pub streams: Option<Streams>,
     /// Where nodes are found.
     pub registry: Option<Vec<RegistryEntry>>,
+    /// How this node is announced there.
+    pub discovery: Option<Discovery>,
     /// How long pipes may go on after the daemon was told to leave.
     pub drain_timeout: Option<Period>,
     /// What is written down.
@@ -51,6 +56,18 @@ pub struct Node {
     pub name: Option<NodeId>,
     /// Its labels.
     pub labels: Option<UniqueMap<String>>,
+    /// Its share of the work.
+    pub weight: Option<u16>,
+}
+
+/// `discovery:`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Discovery {
+    /// Whether the daemon waits for the first answer of its registries before it is ready.
+    pub required: Option<bool>,
+    /// How long registries keep a node that they do not hear of.
+    pub ttl: Option<Period>,
 }
 
 /// `run:`
@@ -266,34 +283,6 @@ pub struct LimitsSection {
     pub open_files: Option<u64>,
 }
 
-/// One entry of `registry:`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryEntry {
-    /// A file with a list of nodes.
-    File(PathBuf),
-    /// A list of nodes.
-    Nodes(Vec<ListedNode>),
-}
-
-/// A node of a static list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ListedNode {
-    /// Its name.
-    pub name: NodeId,
-    /// Where it is dialled.
-    pub addr: String,
-    /// Its apps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub apps: Option<Vec<String>>,
-    /// Its share of the work.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u16>,
-    /// Its labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<UniqueMap<String>>,
-}
-
 // === impl File ===
 
 impl File {
@@ -304,9 +293,7 @@ impl File {
     pub fn rebase(&mut self, directory: &Path) {
         let rebase = |path: &mut PathBuf| *path = directory.join(&*path);
         for entry in self.registry.iter_mut().flatten() {
-            if let RegistryEntry::File(path) = entry {
-                rebase(path);
-            }
+            entry.rebase(directory);
         }
         if let Some(listen) = &mut self.listen {
             *listen = listen
@@ -490,119 +477,5 @@ impl<'de> Deserialize<'de> for Apps {
         }
 
         deserializer.deserialize_map(Visitor)
-    }
-}
-
-// === impl RegistryEntry ===
-
-impl RegistryEntry {
-    /// The schemes that this build has.
-    pub const SCHEMES: [&'static str; 1] = ["static"];
-
-    fn unknown(scheme: &str) -> String {
-        format!(
-            "unknown registry `{scheme}`; this build knows {}",
-            Self::SCHEMES.map(|s| format!("`{s}`")).join(", ")
-        )
-    }
-}
-
-/// The short form: `static:FILE`.
-impl Text for RegistryEntry {
-    const EXPECTED: &'static str = "a registry such as `static:nodes.yaml`";
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        let Some((scheme, rest)) = text.split_once(':') else {
-            return Err(format!(
-                "`{text}` is no registry: write it as `static:nodes.yaml`"
-            ));
-        };
-        match scheme {
-            "static" if rest.is_empty() => {
-                Err("`static:` lacks the file with the list of nodes".to_owned())
-            }
-            "static" => Ok(Self::File(PathBuf::from(rest))),
-            other => Err(Self::unknown(other)),
-        }
-    }
-
-    fn to_text(&self) -> String {
-        match self {
-            Self::File(path) => format!("static:{}", path.display()),
-            Self::Nodes(nodes) => format!("static ({} nodes)", nodes.len()),
-        }
-    }
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StaticSection {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nodes: Option<Vec<ListedNode>>,
-}
-
-impl Serialize for RegistryEntry {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let section = match self.clone() {
-            Self::File(path) => StaticSection {
-                file: Some(path),
-                nodes: None,
-            },
-            Self::Nodes(nodes) => StaticSection {
-                file: None,
-                nodes: Some(nodes),
-            },
-        };
-        let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry("static", &section)?;
-        map.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for RegistryEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = RegistryEntry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a registry such as `static: { file: nodes.yaml }`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RegistryEntry, E> {
-                RegistryEntry::from_text(text).map_err(E::custom)
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<RegistryEntry, A::Error> {
-                let Some(scheme) = map.next_key::<String>()? else {
-                    return Err(de::Error::custom(
-                        "an entry of `registry` names no registry",
-                    ));
-                };
-                if scheme != "static" {
-                    return Err(de::Error::custom(RegistryEntry::unknown(&scheme)));
-                }
-                let section: StaticSection = map.next_value()?;
-                if let Some(second) = map.next_key::<String>()? {
-                    let text = format!(
-                        "`{second}` stands in the entry of `static`; start a new one with `-`"
-                    );
-                    return Err(de::Error::custom(text));
-                }
-                match (section.file, section.nodes) {
-                    (Some(file), None) => Ok(RegistryEntry::File(file)),
-                    (None, Some(nodes)) => Ok(RegistryEntry::Nodes(nodes)),
-                    _ => Err(de::Error::custom("`static` needs either `file` or `nodes`")),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
     }
 }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::{
     error::ConfigError,
-    file::{AccessWord, App, Apps, Args, File, Log, LogFormat, Node, RegistryEntry},
+    file::{AccessWord, App, Apps, Args, File, Log, LogFormat, Node},
     layers::Origin,
     paths::Surroundings,
+    registry::RegistryEntry,
     value::{Address, Network, Text, UniqueMap},
 };
 use crate::id::NodeId;
@@ -66,7 +67,7 @@ impl Flags {
                 File {
                     node: Some(Node {
                         name: Some(name),
-                        labels: None,
+                        ..Node::default()
                     }),
                     ..File::default()
                 },
@@ -78,7 +79,10 @@ impl Flags {
             add(
                 "--label",
                 File {
-                    node: Some(Node { name: None, labels }),
+                    node: Some(Node {
+                        labels,
+                        ..Node::default()
+                    }),
                     ..File::default()
                 },
             );

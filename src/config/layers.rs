@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde_yaml::{Mapping, Value};
 
-use super::file::File;
+use super::{
+    error::ConfigError,
+    file::File,
+    paths::Surroundings,
+    registry::{self, holds_secret},
+};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +25,14 @@ pub enum Origin {
 }
 
 /// The layers so far: the effective values and the origin of each.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Layers {
     values: Mapping,
     origins: BTreeMap<String, Origin>,
 }
+
+/// What is shown instead of a secret.
+const HIDDEN: &str = "(hidden)";
 
 /// Keys whose maps are one value: the later layer replaces them, it does not add to them.
 const WHOLE: [&str; 1] = ["access"];
@@ -67,6 +75,27 @@ impl Layers {
         );
     }
 
+    /// Completes registries that leave something open to the environment of their own tools.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first variable that says something that cannot be.
+    pub(super) fn complete(
+        &mut self,
+        effective: &mut File,
+        surroundings: &Surroundings,
+    ) -> Result<(), ConfigError> {
+        let Some(entries) = effective.registry.as_mut() else {
+            return Ok(());
+        };
+        let filled = registry::fill(entries, surroundings)?;
+        let entries = serde_yaml::to_value(entries)
+            .expect("a registry is made of strings, numbers, lists and maps");
+        self.values.insert("registry".into(), entries);
+        self.origins.extend(filled);
+        Ok(())
+    }
+
     /// The effective configuration.
     #[must_use]
     pub fn effective(&self) -> File {
@@ -80,7 +109,7 @@ impl Layers {
         self.origins.get(key)
     }
 
-    /// The effective configuration as YAML; with `origins`, each value with where it came from.
+    /// The effective configuration as YAML; with `origins`, each value with where it came from. Secrets are left out.
     #[must_use]
     pub fn show(&self, origins: bool) -> String {
         let mut text = String::new();
@@ -102,19 +131,81 @@ impl Layers {
             let pad = "  ".repeat(indent);
             let shown_key = flow(&Value::String(key.to_owned()));
             match value {
+                Value::Sequence(entries) if path == "registry" && !entries.is_empty() => {
+                    text.push_str("registry:\n");
+                    for (index, entry) in entries.iter().enumerate() {
+                        self.show_registry(entry, index, origins, text);
+                    }
+                }
                 Value::Mapping(inner) if !inner.is_empty() && !self.origins.contains_key(&path) => {
                     text.push_str(&format!("{pad}{shown_key}:\n"));
                     self.show_map(inner, &path, indent + 1, origins, text);
                 }
                 value => {
                     let line = format!("{pad}{shown_key}: {}", flow(value));
-                    match self.origins.get(&path).filter(|_| origins) {
-                        Some(origin) => text.push_str(&format!("{line:<40} # {origin}\n")),
-                        None => text.push_str(&format!("{line}\n")),
-                    }
+                    let origin = self.origins.get(&path).filter(|_| origins);
+                    show_line(&line, origin, text);
                 }
             }
         }
+    }
+
+    /// One entry of `registry`: a map from its kind to its keys. Some of these may come from elsewhere than the list does.
+    fn show_registry(&self, entry: &Value, index: usize, origins: bool, text: &mut String) {
+        for (kind, keys) in entry.as_mapping().into_iter().flatten() {
+            let kind = kind.as_str().unwrap_or_default();
+            let origin = self.origins.get("registry").filter(|_| origins);
+            match keys.as_mapping() {
+                Some(keys) if keys.iter().any(|(_, value)| !value.is_null()) => {
+                    text.push_str(&format!("  - {kind}:\n"));
+                    let prefix = format!("registry.{index}.{kind}");
+                    self.show_keys(keys, &prefix, 3, origin, text);
+                }
+                _ => show_line(&format!("  - {kind}: {{}}"), origin, text),
+            }
+        }
+    }
+
+    fn show_keys(
+        &self,
+        keys: &Mapping,
+        prefix: &str,
+        indent: usize,
+        origin: Option<&Origin>,
+        text: &mut String,
+    ) {
+        let pad = "  ".repeat(indent);
+        for (key, value) in keys {
+            let key = key.as_str().unwrap_or_default();
+            let path = join(prefix, key);
+            let origin = origin.map(|of_list| self.origins.get(&path).unwrap_or(of_list));
+            match value {
+                Value::Null => {}
+                Value::Mapping(inner) => {
+                    text.push_str(&format!("{pad}{key}:\n"));
+                    self.show_keys(inner, &path, indent + 1, origin, text);
+                }
+                _ if holds_secret(key) => {
+                    let hidden = flow(&Value::String(HIDDEN.to_owned()));
+                    show_line(&format!("{pad}{key}: {hidden}"), origin, text);
+                }
+                value => show_line(&format!("{pad}{key}: {}", flow(value)), origin, text),
+            }
+        }
+    }
+}
+
+/// The values hold secrets in the clear, so they are shown as to a user.
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Layers").field(&self.show(true)).finish()
+    }
+}
+
+fn show_line(line: &str, origin: Option<&Origin>, text: &mut String) {
+    match origin {
+        Some(origin) => text.push_str(&format!("{line:<40} # {origin}\n")),
+        None => text.push_str(&format!("{line}\n")),
     }
 }
 

@@ -9,8 +9,10 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod hide;
 mod layers;
 mod paths;
+mod registry;
 mod resolve;
 mod source;
 mod value;
@@ -21,13 +23,13 @@ pub use self::{
     embedded::{EmbeddedInputs, embedded},
     environment::variable_name,
     error::{ConfigError, Misplaced},
-    file::{File, LogFormat, LogLevel, PolicyWord, RegistryEntry},
+    file::{File, LogFormat, LogLevel, PolicyWord},
     flags::Flags,
     layers::{Layers, Origin},
     paths::{Surroundings, ensure_private_dir},
+    registry::RegistryEntry,
     resolve::{
-        DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, DEFAULT_RUN_USER, Facts, ProcessSettings, registry,
-        user_exists,
+        DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, DEFAULT_RUN_USER, Facts, ProcessSettings, user_exists,
     },
     value::{Address, Mask, Network, Period, Size, Text, UniqueMap},
 };
@@ -45,7 +47,7 @@ pub struct Loaded {
     pub layers: Layers,
     /// Which files were read, lowest layer first.
     pub files: Vec<std::path::PathBuf>,
-    /// Files that were there and were not believed, one sentence each.
+    /// Files that were there and were not believed, and files with credentials that others can read; one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -79,11 +81,11 @@ pub fn load(
     upper.extend(environment::layers(surroundings)?);
     upper.extend(flags.layers(surroundings)?);
 
-    let registry = upper
+    let registries = upper
         .iter()
         .rev()
         .find_map(|(file, _)| file.registry.as_ref());
-    let has_registry = registry.is_some_and(|entries| !entries.is_empty());
+    let has_registry = registries.is_some_and(|entries| !entries.is_empty());
     let mut built_in = resolve::built_in(facts, surroundings, has_registry);
     // A user who asks for root is not to be given somebody else by the lowest layer.
     let says_root = |file: &File| file.run.as_ref().and_then(|run| run.allow_root);
@@ -100,6 +102,11 @@ pub fn load(
         layers.lay(file, origin);
     }
     let mut effective = layers.effective();
+    layers.complete(&mut effective, surroundings)?;
+    let mut notes = sources.notes;
+    notes.extend(registry::credential_notes(
+        effective.registry.as_deref().unwrap_or_default(),
+    ));
     if let Some((name, rule)) = flags.only_app(surroundings)? {
         resolve::keep_only(&mut effective, &name, rule);
         layers.replace_apps(&effective, &Origin::Flag("--".to_owned()));
@@ -111,7 +118,7 @@ pub fn load(
         process,
         layers,
         files,
-        notes: sources.notes,
+        notes,
     })
 }
 

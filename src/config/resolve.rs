@@ -2,19 +2,21 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use dpipes_discovery::DEFAULT_WEIGHT;
 use nix::unistd::{Uid, User};
 
 use super::{
     error::ConfigError,
     file::{
-        AccessWord, App, Apps, Credential, EnvAccept, File, Log, LogFormat, LogLevel, Node,
-        OthersWord, PolicyWord, RegistryEntry, Run, Schedule, Streams,
+        AccessWord, App, Apps, Credential, Discovery, EnvAccept, File, Log, LogFormat, LogLevel,
+        Node, OthersWord, PolicyWord, Run, Schedule, Streams,
     },
     paths::Surroundings,
-    value::{Address, Mask, Period, Size, UniqueMap},
+    registry,
+    value::{Address, Mask, Period, Size, Text, UniqueMap},
 };
 use crate::{
-    daemon::settings::{Access, DefaultTerms, Listen, RegistrySettings, Settings, StaticNode},
+    daemon::settings::{Access, DefaultTerms, DiscoverySettings, Listen, Settings},
     id::NodeId,
     negotiate::rules::{AppRule, ArgRules, CredentialRule, Limits, Others, Rules, VersionSource},
 };
@@ -41,8 +43,15 @@ const LEAST_WINDOW: u32 = 4 << 10;
 /// The largest window that a node agrees to, as the protocol says.
 const MOST_WINDOW: u32 = 16 << 20;
 
-/// The share of the work of a listed node that does not say another one.
-const DEFAULT_WEIGHT: u16 = 1;
+/// How long a registry keeps a node that it does not hear of: three heartbeats of 5 s, so that one that is lost, or a pause of the
+/// machine, is no death.
+const DEFAULT_TTL: Duration = Duration::from_secs(15);
+
+/// The shortest life in a registry: below, a server that elects a leader anew, which takes it about 3 s, would lose every node.
+const LEAST_TTL: Duration = Duration::from_secs(5);
+
+/// The longest: a dead node is still offered work for so long, and tried first every time.
+const MOST_TTL: Duration = Duration::from_secs(600);
 
 /// What the machine says that no file does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +139,7 @@ pub(crate) fn built_in(facts: &Facts, surroundings: &Surroundings, has_registry:
         node: Some(Node {
             name: Some(facts.node_name()),
             labels: Some(UniqueMap::default()),
+            weight: Some(DEFAULT_WEIGHT),
         }),
         listen: Some(vec![Address::Tcp(format!("{host}:{DEFAULT_PORT}"))]),
         access: Some(AccessWord::Members),
@@ -155,6 +165,10 @@ pub(crate) fn built_in(facts: &Facts, surroundings: &Surroundings, has_registry:
             window: Some(Size(DEFAULT_WINDOW)),
         }),
         registry: Some(Vec::new()),
+        discovery: Some(Discovery {
+            required: Some(false),
+            ttl: Some(Period(DEFAULT_TTL)),
+        }),
         drain_timeout: Some(Period(DEFAULT_DRAIN_TIMEOUT)),
         log: Some(Log {
             level: Some(LogLevel::Info),
@@ -219,6 +233,7 @@ pub(crate) fn settings(
     Ok(Settings {
         node: node.name.expect("the lowest layer names the node"),
         labels: node.labels.unwrap_or_default().0,
+        weight: node.weight.unwrap_or(DEFAULT_WEIGHT),
         listen: listen(file.listen.unwrap_or_default(), surroundings),
         advertise: file.advertise,
         access: match file.access.unwrap_or(AccessWord::Members) {
@@ -230,12 +245,8 @@ pub(crate) fn settings(
             }
         },
         rules,
-        registries: file
-            .registry
-            .unwrap_or_default()
-            .into_iter()
-            .map(registry)
-            .collect(),
+        registries: registry::settings(file.registry.unwrap_or_default())?,
+        discovery: discovery(file.discovery.unwrap_or_default())?,
         terms,
         exit_after_one,
         drain_timeout: or(file.drain_timeout, DEFAULT_DRAIN_TIMEOUT),
@@ -255,6 +266,20 @@ pub(crate) fn process(file: &File, surroundings: &Surroundings) -> ProcessSettin
         log_format: log.format.unwrap_or_default(),
         log_file: log.file,
     }
+}
+
+fn discovery(said: Discovery) -> Result<DiscoverySettings, ConfigError> {
+    let ttl = or(said.ttl, DEFAULT_TTL);
+    if !(LEAST_TTL..=MOST_TTL).contains(&ttl) {
+        return Err(ConfigError::Contradiction {
+            problem: format!("`discovery.ttl` is {}", Period(ttl).to_text()),
+            help: "between 5s and 10m will do; 15s suits most networks".to_owned(),
+        });
+    }
+    Ok(DiscoverySettings {
+        required: said.required.unwrap_or(false),
+        ttl,
+    })
 }
 
 fn or(period: Option<Period>, default: Duration) -> Duration {
@@ -278,26 +303,6 @@ fn listen(addresses: Vec<Address>, surroundings: &Surroundings) -> Vec<Listen> {
         },
     });
     asked.chain((!has_unix).then_some(own)).collect()
-}
-
-/// A registry as the daemon is told of it.
-#[must_use]
-pub fn registry(entry: RegistryEntry) -> RegistrySettings {
-    match entry {
-        RegistryEntry::File(path) => RegistrySettings::StaticFile(path),
-        RegistryEntry::Nodes(nodes) => RegistrySettings::StaticList(
-            nodes
-                .into_iter()
-                .map(|node| StaticNode {
-                    name: node.name,
-                    addr: node.addr,
-                    apps: node.apps,
-                    weight: node.weight.unwrap_or(DEFAULT_WEIGHT),
-                    labels: node.labels.unwrap_or_default().0,
-                })
-                .collect(),
-        ),
-    }
 }
 
 fn rules(apps: Option<Apps>, run: Run) -> Result<Rules, ConfigError> {

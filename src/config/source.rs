@@ -9,7 +9,9 @@ use std::{
 use super::{
     error::{ConfigError, Misplaced},
     file::File,
+    hide::hide_secrets,
     paths::Surroundings,
+    registry::RegistryEntry,
 };
 
 /// A file as read.
@@ -154,6 +156,15 @@ fn read(
     }
     let text = io::read_to_string(&mut opened).map_err(unreadable)?;
     let file = parse(path, &text)?;
+    let mut registries = file.registry.iter().flatten();
+    if mode & 0o007 != 0 && registries.any(RegistryEntry::has_inline_secret) {
+        notes.push(format!(
+            "{} holds a token or password and has mode {mode:04o}, so everybody on this machine can read it; chmod o-rwx {}, or name a \
+             file with `token-file` or `password-file`",
+            path.display(),
+            path.display()
+        ));
+    }
     Ok(Some(Source {
         path: path.to_owned(),
         file,
@@ -172,7 +183,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
         let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         return Err(ConfigError::InFile(Box::new(Misplaced {
             path: path.to_owned(),
-            text: text.to_owned(),
+            text: hide_secrets(text),
             span: start..end,
             problem: format!("version {version} of the configuration is not known"),
             label: Some(format!("this build reads version {}", File::VERSION)),

@@ -199,7 +199,8 @@ impl Text for Mask {
 
 // === serde of all of them ===
 
-struct TextVisitor<T>(PhantomData<T>);
+/// Reads what has a text form.
+pub(super) struct TextVisitor<T>(pub(super) PhantomData<T>);
 
 impl<T: Text> de::Visitor<'_> for TextVisitor<T> {
     type Value = T;
@@ -213,21 +214,31 @@ impl<T: Text> de::Visitor<'_> for TextVisitor<T> {
     }
 }
 
+/// Makes the text form of these types their form in YAML, too.
 macro_rules! serde_as_text {
     ($($name:ty),+) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.to_text())
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&$crate::config::value::Text::to_text(self))
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(TextVisitor(PhantomData))
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
+                deserializer.deserialize_str($crate::config::value::TextVisitor(
+                    std::marker::PhantomData,
+                ))
             }
         }
     )+};
 }
+
+pub(super) use serde_as_text;
 
 serde_as_text!(Period, Size, Address, Network, Mask);
 

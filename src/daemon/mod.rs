@@ -22,6 +22,12 @@ mod view;
 
 use std::{io, sync::Arc, time::Duration};
 
+#[cfg(feature = "consul")]
+use dpipes_discovery::consul::Consul;
+#[cfg(feature = "etcd")]
+use dpipes_discovery::etcd::Etcd;
+#[cfg(feature = "mdns")]
+use dpipes_discovery::mdns::Mdns;
 use dpipes_discovery::{Directory, Names, Registry, StaticNodes};
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
@@ -30,7 +36,7 @@ pub use self::{listener::ListenError, node::Kind};
 use self::{
     listener::Listener,
     node::Node,
-    settings::{Access, RegistrySettings, Settings},
+    settings::{RegistrySettings, Settings},
 };
 use crate::{
     exec::{Launcher, LauncherSettings},
@@ -121,8 +127,8 @@ impl Daemon {
         if has_registry {
             node.tasks().spawn(view::keep_warm(node.clone()));
         }
-        if now.access == Access::Open {
-            warn!("access is open: whoever reaches this node can run programs on it");
+        for warning in now.warnings() {
+            warn!("{warning}");
         }
         info!(node = %node.id(), ?listening, "node started");
         Ok(Self { node, listening })
@@ -196,23 +202,38 @@ async fn idle(node: &Node) {
     }
 }
 
+/// Builds what the settings name. Nothing is connected yet, so that a registry that is down keeps no daemon from starting.
 fn registries(settings: &Settings) -> Result<Vec<Arc<dyn Registry>>, StartError> {
     let names = || Names {
         primary: view::primary_service(),
         app_prefix: view::APP_PREFIX.to_owned(),
         port: view::DEFAULT_PORT,
     };
-    let build = |registry: &RegistrySettings| -> Result<Arc<dyn Registry>, StartError> {
+    let build = |registry: &RegistrySettings| -> Result<Arc<dyn Registry>, String> {
         Ok(match registry {
             RegistrySettings::StaticFile(path) => Arc::new(StaticNodes::file(path, names())),
             RegistrySettings::StaticList(nodes) => {
-                let list = view::node_list(nodes).map_err(|detail| StartError::Registry {
-                    name: "static",
-                    detail,
-                })?;
-                Arc::new(StaticNodes::inline(list, names()))
+                Arc::new(StaticNodes::inline(view::node_list(nodes)?, names()))
+            }
+            #[cfg(feature = "consul")]
+            RegistrySettings::Consul(config) => {
+                Arc::new(Consul::new(config.clone(), names()).map_err(|error| error.to_string())?)
+            }
+            #[cfg(feature = "etcd")]
+            RegistrySettings::Etcd(config) => {
+                Arc::new(Etcd::new(config.clone(), names()).map_err(|error| error.to_string())?)
+            }
+            #[cfg(feature = "mdns")]
+            RegistrySettings::Mdns(config) => {
+                Arc::new(Mdns::new(config.clone(), names()).map_err(|error| error.to_string())?)
             }
         })
     };
-    settings.registries.iter().map(build).collect()
+    let named = |registry: &RegistrySettings| {
+        build(registry).map_err(|detail| StartError::Registry {
+            name: registry.kind(),
+            detail,
+        })
+    };
+    settings.registries.iter().map(named).collect()
 }

@@ -2,6 +2,13 @@
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
+#[cfg(feature = "consul")]
+use dpipes_discovery::consul;
+#[cfg(feature = "etcd")]
+use dpipes_discovery::etcd;
+#[cfg(feature = "mdns")]
+use dpipes_discovery::mdns;
+
 use crate::{id::NodeId, negotiate::rules::Rules};
 
 /// Everything a daemon needs to know to run.
@@ -11,6 +18,8 @@ pub struct Settings {
     pub node: NodeId,
     /// Its labels, for `@label=value`.
     pub labels: BTreeMap<String, String>,
+    /// Its share of the work, in proportion to the weights of other nodes; 0 takes none.
+    pub weight: u16,
     /// Where to listen. Only read at start.
     pub listen: Vec<Listen>,
     /// Where other nodes dial this one, as `host:port`; by default the first TCP address that is listened on.
@@ -21,6 +30,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Where nodes are found, in order of preference. Only read at start.
     pub registries: Vec<RegistrySettings>,
+    /// How this node is announced in them.
+    pub discovery: DiscoverySettings,
     /// Terms that pipes get unless they ask for others.
     pub terms: DefaultTerms,
     /// Whether to leave after one stage has run, with its status.
@@ -63,6 +74,24 @@ pub enum RegistrySettings {
     StaticFile(PathBuf),
     /// A list of nodes in the configuration itself.
     StaticList(Vec<StaticNode>),
+    /// Consul, through an agent.
+    #[cfg(feature = "consul")]
+    Consul(consul::Config),
+    /// An etcd cluster.
+    #[cfg(feature = "etcd")]
+    Etcd(etcd::Config),
+    /// Multicast DNS, on the links of this machine.
+    #[cfg(feature = "mdns")]
+    Mdns(mdns::Config),
+}
+
+/// How a node is announced, whatever the registries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiscoverySettings {
+    /// Whether the daemon is not ready before every registry has answered once.
+    pub required: bool,
+    /// How long a registry keeps a node that it does not hear of any more.
+    pub ttl: Duration,
 }
 
 /// A node of a static list.
@@ -91,4 +120,93 @@ pub struct DefaultTerms {
     pub window: u32,
     /// Placement: `spread`, `pack` or `pin`.
     pub policy: String,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// What somebody should hear at every start, one sentence each: who may come in that perhaps should not, and whom the node
+    /// believes without looking.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.access {
+            Access::Open => warnings.push(
+                "access is open: whoever reaches this node can run programs on it".to_owned(),
+            ),
+            Access::Members => {
+                warnings.extend(self.registries.iter().filter_map(RegistrySettings::unguarded));
+            }
+            Access::Local | Access::Networks(_) => {}
+        }
+        let unverified = self.registries.iter().filter(|registry| !registry.verifies());
+        warnings.extend(unverified.map(|registry| {
+            format!(
+                "registry {}: its certificate is not verified, so anybody in between can name the nodes and read the token; \
+                 take `verify: false` away and name its authority with `ca`",
+                registry.kind()
+            )
+        }));
+        warnings
+    }
+}
+
+// === impl RegistrySettings ===
+
+impl RegistrySettings {
+    /// Its kind, as in `--registry KIND:`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::StaticFile(_) | Self::StaticList(_) => "static",
+            #[cfg(feature = "consul")]
+            Self::Consul(_) => "consul",
+            #[cfg(feature = "etcd")]
+            Self::Etcd(_) => "etcd",
+            #[cfg(feature = "mdns")]
+            Self::Mdns(_) => "mdns",
+        }
+    }
+
+    /// Where it is, for people: `consul 127.0.0.1:8500`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::StaticFile(path) => format!("static {}", path.display()),
+            Self::StaticList(nodes) => format!("static ({} nodes)", nodes.len()),
+            #[cfg(feature = "consul")]
+            Self::Consul(config) => format!("consul {}", config.address),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(config) => format!("etcd {}", config.endpoints.join(",")),
+            #[cfg(feature = "mdns")]
+            Self::Mdns(config) if config.interfaces.is_empty() => {
+                "mdns on every interface".to_owned()
+            }
+            #[cfg(feature = "mdns")]
+            Self::Mdns(config) => format!("mdns on {}", config.interfaces.join(",")),
+        }
+    }
+
+    /// Why its members are worth little, where anybody can become one.
+    fn unguarded(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "mdns")]
+            Self::Mdns(_) => Some(format!(
+                "members by announcement ({}): anybody on the link can announce a node and then run programs here; use it on links \
+                 that you trust and name these with `mdns:INTERFACE`, or say who may come in with `--networks`",
+                self.place()
+            )),
+            _ => None,
+        }
+    }
+
+    const fn verifies(&self) -> bool {
+        match self {
+            #[cfg(feature = "consul")]
+            Self::Consul(config) => config.tls.verify,
+            #[cfg(feature = "etcd")]
+            Self::Etcd(config) => config.tls.verify,
+            _ => true,
+        }
+    }
 }
