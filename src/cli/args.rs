@@ -247,8 +247,8 @@ pub(crate) struct EntryArgs {
         conflicts_with = "no_daemon"
     )]
     pub connect: Option<String>,
-    /// Find nodes here when no daemon is used: static:FILE
-    #[arg(long, value_name = "URL", help_heading = "Entry")]
+    /// Find nodes here when no daemon is used: static:FILE, consul://HOST:PORT, etcd://HOST:PORT or mdns: (may be repeated)
+    #[arg(long, value_name = "REGISTRY", help_heading = "Entry")]
     pub registry: Vec<String>,
     /// Use no daemon: the entry lives in this process
     #[arg(long, help_heading = "Entry")]

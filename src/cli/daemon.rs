@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::{self, ConfigError, Facts, Loaded, Surroundings},
-    daemon::settings::{Access, Listen, RegistrySettings},
+    daemon::settings::{Access, Listen, RegistrySettings, Settings},
     negotiate::rules::Others,
 };
 
@@ -118,6 +118,13 @@ fn configuration(command: &DaemonConfig, loaded: &Loaded) -> u8 {
                 .cloned()
                 .chain(absent(loaded))
                 .map(|note| format!("note: {note}\n"))
+                .chain(
+                    loaded
+                        .settings
+                        .warnings()
+                        .into_iter()
+                        .map(|warning| format!("warning: {warning}\n")),
+                )
                 .collect();
             format!(
                 "{notes}the configuration is fine; files read: {}\n{}",
@@ -372,7 +379,7 @@ fn banner(loaded: &Loaded, addresses: &[String], pid: u32) -> String {
         Access::Members if settings.registries.is_empty() => {
             "members (no registry, so nobody from outside)".to_owned()
         }
-        Access::Members => "members of the registry".to_owned(),
+        Access::Members => format!("members of {}", places(settings)),
         Access::Networks(networks) => format!("{} networks", networks.len()),
         Access::Open => "OPEN TO EVERYONE".to_owned(),
     };
@@ -383,8 +390,27 @@ fn banner(loaded: &Loaded, addresses: &[String], pid: u32) -> String {
     )
 }
 
-/// What a daemon that listens to everybody and lets nobody in should be told next.
+/// Where nodes are found, for people.
+fn places(settings: &Settings) -> String {
+    let places: Vec<_> = settings
+        .registries
+        .iter()
+        .map(RegistrySettings::place)
+        .collect();
+    places.join(" and ")
+}
+
+/// What somebody who started a daemon should be told next: whom it lets in that perhaps it should not, and what to do where it listens
+/// to everybody and lets nobody in.
 fn advice(loaded: &Loaded) -> String {
+    let warnings = loaded.settings.warnings().into_iter();
+    let warnings: String = warnings
+        .map(|warning| format!("warning: {warning}\n"))
+        .collect();
+    warnings + how_to_let_in(loaded)
+}
+
+fn how_to_let_in(loaded: &Loaded) -> &'static str {
     let settings = &loaded.settings;
     let local = |address: &str| {
         address.starts_with("127.")
@@ -397,13 +423,14 @@ fn advice(loaded: &Loaded) -> String {
         .any(|listen| matches!(listen, Listen::Tcp(address) if !local(address)));
     let closed = settings.access == Access::Members && settings.registries.is_empty();
     match (outside, closed) {
-        (true, true) => "note: listening beyond this machine, but without a registry nobody outside is a member and will be let in. Choose one:\n  \
-                         --registry static:FILE    the nodes in a list\n  \
-                         --networks 10.0.0.0/8     these addresses, in plain text\n  \
-                         --access open             really everyone: they can run programs here\n"
-            .to_owned(),
-        (false, true) => "  to let other nodes in: dpipes help access\n".to_owned(),
-        (_, false) => String::new(),
+        (true, true) => {
+            "note: listening beyond this machine, but without a registry nobody outside is a member and will be let in. Choose one:\n  \
+             --registry static:FILE    the nodes in a list; or those of consul:, etcd: or mdns:\n  \
+             --networks 10.0.0.0/8     these addresses, in plain text\n  \
+             --access open             really everyone: they can run programs here\n"
+        }
+        (false, true) => "  to let other nodes in: dpipes help access\n",
+        (_, false) => "",
     }
 }
 

@@ -18,6 +18,8 @@ use crate::config::{Flags, LogFormat};
     help_template = "{about-with-newline}\n{usage-heading} {usage}\n\nExamples:\n\
                      \x20 dpipesd                                          for this machine only, in the background\n\
                      \x20 dpipesd --registry static:nodes.yaml --app sort  for the nodes in a list, which may run `sort`\n\
+                     \x20 dpipesd --registry consul: --app sort            for the nodes that the Consul agent here knows\n\
+                     \x20 dpipesd --registry mdns:                         for every node on the local network\n\
                      \x20 dpipesd --exit -- sort -n                        run `sort -n` for somebody once, then leave\n\n\
                      {all-args}{after-help}",
     after_help = "Most options are keys of the configuration, too: dpipes help config\nMore: dpipes help start | access"
@@ -85,8 +87,8 @@ pub(crate) struct DaemonOptions {
     /// Where other nodes dial this one, where that is not where it listens
     #[arg(long, value_name = "HOST:PORT", help_heading = "Node")]
     pub advertise: Option<String>,
-    /// Where nodes are found: static:FILE (may be repeated)
-    #[arg(long, value_name = "URL", help_heading = "Node")]
+    /// Where nodes are found and this one is announced: static:FILE, consul://HOST:PORT, etcd://HOST:PORT or mdns: (may be repeated)
+    #[arg(long, value_name = "REGISTRY", help_heading = "Node")]
     pub registry: Vec<String>,
 
     /// Offer this app, and only those given so (may be repeated)

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{self, EmbeddedInputs, Facts, Flags},
     daemon::settings::Access,
-    wire::message::{NodeState, NodeView, Query, Reply},
+    wire::message::{NodeState, NodeView, Query, Reply, SourceView},
 };
 
 /// Descriptors below which a daemon runs out early: each stage takes about half a dozen, so this is room for about 150.
@@ -91,8 +91,9 @@ fn daemon_files(context: &Context) -> Finding {
             "access is open: everyone who reaches the port can run programs",
         )
         .with_help("name the nodes or networks that may come in: dpipes help access"),
-        Ok(loaded) if !loaded.notes.is_empty() => {
-            finding("daemon config", Health::Note, loaded.notes.join("; "))
+        Ok(loaded) if !(loaded.notes.is_empty() && loaded.settings.warnings().is_empty()) => {
+            let said = [loaded.notes, loaded.settings.warnings()].concat();
+            finding("daemon config", Health::Note, said.join("; "))
         }
         Ok(loaded) => finding(
             "daemon config",
@@ -206,14 +207,7 @@ async fn entry_and_nodes(context: &Context, args: &QueryArgs) -> Vec<Finding> {
             };
             let mut findings = vec![finding("entry", Health::Ok, detail)];
             for source in &sources {
-                findings.push(match &source.stale {
-                    Some(why) => finding(
-                        "registry",
-                        Health::Problem,
-                        format!("{} is out of date: {why}", source.name),
-                    ),
-                    None => finding("registry", Health::Ok, source.name.clone()),
-                });
+                findings.push(registry(source));
             }
             findings.extend(nodes.iter().map(node));
             findings
@@ -227,6 +221,82 @@ async fn entry_and_nodes(context: &Context, args: &QueryArgs) -> Vec<Finding> {
             .with_help("upgrade it: dpipesd --version"),
         ],
     }
+}
+
+/// How fresh a registry's answer is, and what to do about one that does not answer.
+fn registry(source: &SourceView) -> Finding {
+    let Some(why) = &source.stale else {
+        return finding("registry", Health::Ok, source.name.clone());
+    };
+    let problem = finding(
+        "registry",
+        Health::Problem,
+        format!("{} is out of date: {why}", source.name),
+    );
+    // Several registries of one kind are told apart by a suffix, as in `consul-2`.
+    let kind = source.name.split(|c: char| !c.is_ascii_alphabetic()).next();
+    match cure(kind.unwrap_or_default(), why) {
+        Some(help) => problem.with_help(help),
+        None => problem,
+    }
+}
+
+/// What a registry's error is about, told by its words: it comes from other programs, and often from another machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// The server does not let this client do it.
+    Denied,
+    /// One side speaks TLS and the other does not, or does not believe the other's certificate.
+    Tls,
+    /// It has another form than expected, or does not exist.
+    File,
+    /// Everything else: as a rule nobody listens there.
+    Silence,
+}
+
+impl Trouble {
+    fn of(why: &str) -> Self {
+        let why = why.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| why.contains(word));
+        if has(&["denied", "403", "401", "token", "password", "permission"]) {
+            Self::Denied
+        } else if has(&["https", "tls", "certificate", "broken pipe"]) {
+            Self::Tls
+        } else if has(&["no such file", "line ", "column"]) {
+            Self::File
+        } else {
+            Self::Silence
+        }
+    }
+}
+
+/// The next step for a registry of this kind.
+fn cure(kind: &str, why: &str) -> Option<&'static str> {
+    let tls = "https or http? write consul+https://, etcd+https://, or `https://` in the block form; name a private authority with \
+               `tls: { ca: FILE }`";
+    Some(match (kind, Trouble::of(why)) {
+        ("consul", Trouble::Denied) => {
+            "the token lacks a right: dpipesd needs service:write on `dpipesd` and `dp.`, node:read and service:read; name it by `token-file`"
+        }
+        ("consul", Trouble::Silence | Trouble::File) => {
+            "does an agent run there? consul members   or name it: --registry consul://HOST:8500"
+        }
+        ("etcd", Trouble::Denied) => {
+            "look at `user` and `password-file`; the user needs to read and write below `prefix`: etcdctl user get USER --detail"
+        }
+        ("etcd", Trouble::Silence | Trouble::File) => {
+            "does a member run there? etcdctl endpoint health   or name them: --registry etcd://A:2379,B:2379"
+        }
+        ("consul" | "etcd", Trouble::Tls) => tls,
+        ("mdns", _) => {
+            "does the interface exist, and is multicast (udp port 5353) let through? ip -brief link   and: --registry mdns:INTERFACE"
+        }
+        ("static", Trouble::Denied) => "may this user read the list? see: ls -l",
+        ("static", _) => {
+            "is the list there and without errors? what it holds: docs/configuration.md"
+        }
+        _ => return None,
+    })
 }
 
 fn node(node: &NodeView) -> Finding {
@@ -278,6 +348,47 @@ mod tests {
 
     use super::*;
     use crate::cli::render::samples;
+
+    #[test]
+    fn a_registry_that_does_not_answer_comes_with_its_cure() {
+        let help = |name: &str, why: &str| {
+            let source = SourceView {
+                name: name.to_owned(),
+                age_ms: None,
+                stale: Some(why.to_owned()),
+            };
+            let found = registry(&source);
+            assert_eq!(found.state, Health::Problem);
+            assert!(found.detail.contains(name) && found.detail.contains(why));
+            found.help.unwrap_or_default()
+        };
+        let refused = "cannot connect to 127.0.0.1:8500: Connection refused (os error 111)";
+        assert!(help("consul", refused).contains("consul members"));
+        assert!(help("consul-2", refused).contains("consul members"));
+        assert!(help("consul", "denied: ACL not found").contains("token-file"));
+        assert!(
+            help("consul", "Client sent an HTTP request to an HTTPS server.")
+                .contains("consul+https://")
+        );
+        assert!(help("etcd", "transport error: broken pipe").contains("etcd+https://"));
+        assert!(
+            help(
+                "etcd",
+                "denied: authentication failed, invalid user ID or password"
+            )
+            .contains("password-file")
+        );
+        assert!(help("etcd", "no leader").contains("etcdctl endpoint health"));
+        assert!(help("mdns", "no such interface").contains("5353"));
+        assert!(help("static", "nodes.yaml:1:2: unknown field").contains("the list"));
+        assert_eq!(help("other", refused), "");
+        let fine = SourceView {
+            name: "etcd".to_owned(),
+            age_ms: Some(1),
+            stale: None,
+        };
+        assert_eq!(registry(&fine).state, Health::Ok);
+    }
 
     #[test]
     fn a_node_is_fine_when_it_answers_with_the_same_version() {

@@ -68,7 +68,8 @@ pub(crate) fn registry(
     if args.registry.is_empty() {
         return Ok(file.registry.clone());
     }
-    let read = |text: &String| match RegistryEntry::from_text(text) {
+    let read = |text: &String| {
+        match RegistryEntry::from_text(text) {
         Ok(mut entry) => {
             entry.rebase(&surroundings.cwd);
             Ok(entry)
@@ -76,6 +77,7 @@ pub(crate) fn registry(
         Err(problem) => Err(Message::new(format!("--registry: {problem}")).with_help(
             "as in: --registry consul:   or --registry static:nodes.yaml; every form: dpipes help config",
         )),
+    }
     };
     args.registry
         .iter()

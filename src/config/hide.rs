@@ -92,12 +92,21 @@ mod tests {
             assert_eq!(hide_secrets(text), hidden);
             assert_eq!(text.len(), hidden.len());
         };
-        same("- consul: { token: abc, tags: [x] }\n", "- consul: { token: ***, tags: [x] }\n");
+        same(
+            "- consul: { token: abc, tags: [x] }\n",
+            "- consul: { token: ***, tags: [x] }\n",
+        );
         same("token: a,b\nnext: c\n", "token: ***\nnext: c\n");
         same("\"token\" : \"a b\", x: y\n", "\"token\" : *****, x: y\n");
         same("token: 'ab", "token: ***");
-        same("password: |\n  ab\n  c\nuser: d\n", "password: *\n****\n***\nuser: d\n");
-        same("token-file: /x\npassword-file: y\n", "token-file: /x\npassword-file: y\n");
+        same(
+            "password: |\n  ab\n  c\nuser: d\n",
+            "password: *\n****\n***\nuser: d\n",
+        );
+        same(
+            "token-file: /x\npassword-file: y\n",
+            "token-file: /x\npassword-file: y\n",
+        );
         same("token: äb\n", "token: ***\n");
         same("- consul://ann:pw@h:1\n", "- consul://******@h:1\n");
         same("a: b\n", "a: b\n");

@@ -347,6 +347,7 @@ fn show_is_yaml_that_says_the_same_and_where_it_came_from() {
       labels:
         gpu: "no"                            # /etc/dpipesd.conf
         zone: a                              # /etc/dpipesd.conf
+      weight: 10                             # built-in
     listen: ["127.0.0.1:3747"]               # built-in
     access: { networks: [10.0.0.0/8, 192.168.1.7/32] } # $DPIPES_ACCESS_NETWORKS
     run:
@@ -364,6 +365,9 @@ fn show_is_yaml_that_says_the_same_and_where_it_came_from() {
     streams:
       window: 256K                           # built-in
     registry: []                             # built-in
+    discovery:
+      required: false                        # built-in
+      ttl: 15s                               # built-in
     drain-timeout: 30s                       # built-in
     log:
       level: info                            # built-in
@@ -385,7 +389,7 @@ fn an_unknown_key_is_shown_with_the_nearest() {
     2 | lisen: ["127.0.0.1:0"]
       | ^^^^^ did you mean `listen`?
       |
-      = help: keys here: version, node, listen, advertise, access, apps, run, schedule, streams, registry, drain-timeout, log, pid-file
+      = help: keys here: version, node, listen, advertise, access, apps, run, schedule, streams, registry, discovery, drain-timeout, log, pid-file
     "##);
     assert_snapshot!(error_of("run:\n  path: [/bin]\n  leese: 5s\n"), @r##"
     error: unknown key `leese`
@@ -469,22 +473,39 @@ fn broken_yaml_is_shown_where_it_breaks() {
 }
 
 #[test]
-fn a_registry_of_another_build_names_those_of_this_one() {
-    assert_snapshot!(error_of("registry:\n  - consul: { url: \"http://127.0.0.1:8500\" }\n"), @r##"
-    error: registry[0]: unknown registry `consul`; this build knows `static`
-     --> dpipesd.yaml:2:5
-      |
-    2 |   - consul: { url: "http://127.0.0.1:8500" }
-      |     ^^^^^^^
-      |
-      = help: what may stand there: dpipes help config
-    "##);
+fn an_unknown_registry_is_shown_with_those_that_there_are() {
+    assert_snapshot!(error_of("registry:\n  - zookeeper: { url: \"http://127.0.0.1:8500\" }\n"), @"");
     let mut world = World::new();
-    world.flags.registry = vec!["etcd://x".to_owned()];
-    assert_snapshot!(world.error(), @r##"
-    error: --registry: unknown registry `etcd`; this build knows `static`
-      = help: what may stand there: dpipes help config
-    "##);
+    world.flags.registry = vec!["cosnul://x".to_owned()];
+    assert_snapshot!(world.error(), @"");
+}
+
+#[test]
+fn weight_and_discovery_reach_the_settings() {
+    let mut world = World::new();
+    let settings = world.load().unwrap().settings;
+    assert_eq!((settings.weight, settings.discovery.required), (10, false));
+    assert_eq!(settings.discovery.ttl, Duration::from_secs(15));
+    world.write(
+        "etc/dpipesd.conf",
+        "node: { weight: 0 }\ndiscovery: { required: true, ttl: 1m }\n",
+    );
+    world.set("DPIPES_DISCOVERY_TTL", "10m");
+    let loaded = world.load().unwrap();
+    let settings = loaded.settings;
+    assert_eq!((settings.weight, settings.discovery.required), (0, true));
+    assert_eq!(settings.discovery.ttl, Duration::from_secs(600));
+    assert_eq!(
+        loaded.layers.origin("discovery.ttl").unwrap().to_string(),
+        "$DPIPES_DISCOVERY_TTL"
+    );
+    for bad in ["4999ms", "601s"] {
+        world.set("DPIPES_DISCOVERY_TTL", bad);
+        assert!(world.error().contains("between 5s and 10m"), "{bad}");
+    }
+    world.set("DPIPES_DISCOVERY_TTL", "5s");
+    world.set("DPIPES_NODE_WEIGHT", "70000");
+    assert!(world.error().contains("$DPIPES_NODE_WEIGHT"));
 }
 
 #[test]
@@ -661,6 +682,157 @@ fn every_key_and_variable_is_in_the_documentation() {
         .chain(environment::variables().filter(|variable| !PAGE.contains(&format!("`{variable}"))))
         .collect();
     assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn every_key_of_a_registry_is_in_its_part_of_the_documentation() {
+    let sections = [("consul", 17), ("etcd", 10), ("mdns", 2)];
+    for (kind, count) in sections {
+        let keys = keys("", &format!("{{ registry: [ {{ {kind}: "), " } ] }");
+        assert_eq!(keys.len(), count, "{keys:?}");
+        let heading = format!("\n### {kind}\n");
+        let at = PAGE.to_lowercase().find(&heading).unwrap();
+        let part = PAGE[at + heading.len()..].split("\n### ").next().unwrap();
+        let missing: Vec<_> = keys
+            .iter()
+            .filter(|key| !part.contains(&format!("`{key}`")))
+            .collect();
+        assert_eq!(missing, Vec::<&String>::new(), "{kind}");
+    }
+}
+
+#[test]
+fn show_hides_secrets_and_names_the_variable_of_each_value() {
+    let mut world = World::new();
+    let text = r#"
+registry:
+  - consul: { auth: { user: ann, password: hunter2 }, tags: [a] }
+  - etcd: { user: u, password: geheim }
+  - mdns:
+  - static: { nodes: [ { name: b, addr: "b:1" } ] }
+"#;
+    let path = world.write("etc/dpipesd.conf", text);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    world.set("CONSUL_HTTP_ADDR", "https://consul.example:8501");
+    world.set("CONSUL_HTTP_TOKEN", "s3cret");
+    world.set("CONSUL_HTTP_SSL_VERIFY", "false");
+    let loaded = world.load().unwrap();
+    let shown = loaded.layers.show(true);
+    let debug = format!("{loaded:?} {:?}", loaded.layers.effective());
+    for secret in ["hunter2", "geheim", "s3cret"] {
+        assert!(
+            !shown.contains(secret) && !debug.contains(secret),
+            "{secret}"
+        );
+    }
+    let registries = shown.split_once("registry:").unwrap().1;
+    let registries = registries.split_once("discovery:").unwrap().0;
+    assert_snapshot!(registries.replace(&world.base.path().display().to_string(), ""), @"");
+    assert_eq!(loaded.notes, Vec::<String>::new());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(world.load().unwrap().notes[0].contains("holds a token or password and has mode 0644"));
+}
+
+#[test]
+fn a_line_with_a_secret_is_shown_without_it() {
+    assert_snapshot!(error_of("registry:\n  - consul: { token: s3cret, adress: x }\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - consul://ann:hunter2@consul:8500\n"), @"");
+}
+
+#[test]
+fn a_block_of_a_registry_points_at_what_is_wrong() {
+    assert_snapshot!(error_of("registry:\n  - consul:\n      tls: { verify: perhaps }\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - etcd:\n      endpoints: [\"a:2379\", \"b\"]\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - mdns: { interfaces: [\"eth 0\"] }\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - consul: { checks: [tcp] }\n"), @"");
+    assert_snapshot!(error_of("registry: [etcd://a:2379,b:2379]\n"), @"");
+    assert_snapshot!(error_of("registry: [\"consul://localhost\"]\n"), @"");
+}
+
+#[test]
+fn files_of_a_registry_are_taken_from_the_directory_of_the_configuration() {
+    let mut world = World::new();
+    let text = "registry:\n  - consul: { address: c:8500, token-file: t, tls: { ca: ca.pem } }\n  - etcd: { user: u, password-file: p }\n";
+    world.flags.config = Some(world.write("conf/d.yaml", text));
+    let token = world.write("conf/t", "x");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o640)).unwrap();
+    world.write("conf/p", "x");
+    let loaded = world.load().unwrap();
+    let [
+        RegistrySettings::Consul(consul),
+        RegistrySettings::Etcd(etcd),
+    ] = loaded.settings.registries.as_slice()
+    else {
+        panic!("{:?}", loaded.settings.registries)
+    };
+    assert_eq!(consul.token, dpipes_discovery::consul::Token::File(token));
+    assert_eq!(consul.tls.ca, Some(world.path("conf/ca.pem")));
+    assert_eq!(consul.address, "https://c:8500");
+    let password = world.path("conf/p");
+    assert_eq!(
+        etcd.password,
+        dpipes_discovery::etcd::Password::File(password.clone())
+    );
+    // The one that everybody can read is told of, the other is not.
+    assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
+    assert!(loaded.notes[0].contains(&format!("{} has mode 0644", password.display())));
+}
+
+#[test]
+fn registries_come_from_every_layer_and_for_clients_too() {
+    let mut world = World::new();
+    world.set(
+        "DPIPES_REGISTRY",
+        "etcd://a:2379,b:2379/t/  mdns:lo static:n.yaml",
+    );
+    let facts = Facts {
+        hostname: "h".to_owned(),
+        has_dpipes_user: false,
+    };
+    let kinds = |settings: &Settings| -> Vec<String> {
+        settings
+            .registries
+            .iter()
+            .map(RegistrySettings::place)
+            .collect()
+    };
+    let list = format!("static {}", world.path("work/n.yaml").display());
+    let wanted = ["etcd a:2379,b:2379", "mdns on lo", &list];
+    let settings = world.load().unwrap().settings;
+    assert_eq!(kinds(&settings), wanted);
+    assert_eq!(settings.listen[0], Listen::Tcp("0.0.0.0:3747".to_owned()));
+    let inputs = EmbeddedInputs::default();
+    assert_eq!(
+        kinds(&embedded(&world.surroundings, &facts, &inputs).unwrap()),
+        wanted
+    );
+    // One that is named on the command line is the only one, and is completed as well.
+    world.set("CONSUL_HTTP_ADDR", "consul:8500");
+    let inputs = EmbeddedInputs {
+        registry: Some(vec![RegistryEntry::from_text("consul:").unwrap()]),
+        ..EmbeddedInputs::default()
+    };
+    assert_eq!(
+        kinds(&embedded(&world.surroundings, &facts, &inputs).unwrap()),
+        ["consul consul:8500"]
+    );
+    world.flags.registry = vec!["mdns:".to_owned()];
+    let settings = world.load().unwrap().settings;
+    assert_eq!(kinds(&settings), ["mdns on every interface"]);
+    let warnings = settings.warnings();
+    assert!(warnings[0].contains("every interface") && warnings[0].contains("anybody on the link"));
+    world.flags.networks = vec!["10.0.0.0/8".to_owned()];
+    assert_eq!(
+        world.load().unwrap().settings.warnings(),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn two_registries_in_one_word_are_taken_apart_by_the_user() {
+    let mut world = World::new();
+    world.set("DPIPES_REGISTRY", "static:n.yaml,mdns:");
+    assert_snapshot!(world.error(), @"");
 }
 
 /// The keys below a section, told by the error for one that nobody knows. Those of an app are named without `apps.<app>`.

@@ -135,11 +135,18 @@ impl Settings {
                 "access is open: whoever reaches this node can run programs on it".to_owned(),
             ),
             Access::Members => {
-                warnings.extend(self.registries.iter().filter_map(RegistrySettings::unguarded));
+                warnings.extend(
+                    self.registries
+                        .iter()
+                        .filter_map(RegistrySettings::unguarded),
+                );
             }
             Access::Local | Access::Networks(_) => {}
         }
-        let unverified = self.registries.iter().filter(|registry| !registry.verifies());
+        let unverified = self
+            .registries
+            .iter()
+            .filter(|registry| !registry.verifies());
         warnings.extend(unverified.map(|registry| {
             format!(
                 "registry {}: its certificate is not verified, so anybody in between can name the nodes and read the token; \

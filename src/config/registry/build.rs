@@ -38,7 +38,9 @@ pub(crate) fn settings(entries: Vec<RegistryEntry>) -> Result<Vec<RegistrySettin
             RegistryEntry::Nodes(nodes) => {
                 RegistrySettings::StaticList(nodes.into_iter().map(static_node).collect())
             }
-            RegistryEntry::Consul(section) => consul(*section, &format!("registry[{index}].consul"))?,
+            RegistryEntry::Consul(section) => {
+                consul(*section, &format!("registry[{index}].consul"))?
+            }
             RegistryEntry::Etcd(section) => etcd(*section, &format!("registry[{index}].etcd"))?,
             RegistryEntry::Mdns(section) => mdns(section)?,
         });
@@ -93,9 +95,9 @@ fn consul(section: ConsulSection, place: &str) -> Result<RegistrySettings, Confi
         },
         app_tags: section.app_tags.unwrap_or(defaults.app_tags),
         tags: section.tags.unwrap_or_default().into_iter().collect(),
-        tcp_check: section
-            .checks
-            .map_or(defaults.tcp_check, |checks| checks.contains(&CheckWord::Tcp)),
+        tcp_check: section.checks.map_or(defaults.tcp_check, |checks| {
+            checks.contains(&CheckWord::Tcp)
+        }),
         ..defaults
     }))
 }
@@ -178,8 +180,9 @@ fn tls(section: Option<TlsSection>, place: &str) -> Result<Tls, ConfigError> {
     if let Some(lone) = lone {
         return Err(ConfigError::Contradiction {
             problem: format!("`{place}.tls` has a `{lone}` alone"),
-            help: "a certificate and its private key come together: `tls: { cert: FILE, key: FILE }`"
-                .to_owned(),
+            help:
+                "a certificate and its private key come together: `tls: { cert: FILE, key: FILE }`"
+                    .to_owned(),
         });
     }
     let defaults = Tls::default();
@@ -231,7 +234,8 @@ fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
 /// What is to be said of the files with credentials that these entries name, one sentence each.
 pub(crate) fn credential_notes(entries: &[RegistryEntry]) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut look = |key: &str, path: &Path| match fs::metadata(path) {
+    let mut look = |key: &str, path: &Path| {
+        match fs::metadata(path) {
         Ok(found) if found.mode() & 0o007 != 0 => notes.push(format!(
             "registry: {key} {} has mode {:04o}, so everybody on this machine can read it; chmod o-rwx {}",
             path.display(),
@@ -247,12 +251,19 @@ pub(crate) fn credential_notes(entries: &[RegistryEntry]) -> Vec<String> {
             "registry: {key} {} cannot be read: {error}",
             path.display()
         )),
+    }
     };
     for entry in entries {
         let (files, tls) = match entry {
             RegistryEntry::Consul(section) => {
-                let password = section.auth.as_ref().and_then(|auth| auth.password_file.as_ref());
-                let files = [("token-file", section.token_file.as_ref()), ("password-file", password)];
+                let password = section
+                    .auth
+                    .as_ref()
+                    .and_then(|auth| auth.password_file.as_ref());
+                let files = [
+                    ("token-file", section.token_file.as_ref()),
+                    ("password-file", password),
+                ];
                 (files.to_vec(), section.tls.as_ref())
             }
             RegistryEntry::Etcd(section) => {

@@ -72,7 +72,10 @@ impl<'a> Filling<'a> {
             None => Ok(None),
             Some(text) if TRUE.contains(&text) => Ok(Some(true)),
             Some(text) if FALSE.contains(&text) => Ok(Some(false)),
-            Some(text) => Err(wrong(name, format!("`{text}` is neither `true` nor `false`"))),
+            Some(text) => Err(wrong(
+                name,
+                format!("`{text}` is neither `true` nor `false`"),
+            )),
         }
     }
 

@@ -109,8 +109,14 @@ impl Kind {
         let near = |kind: &Self| strsim::jaro(kind.as_str(), name);
         let nearest = Self::ALL.into_iter().filter(|kind| near(kind) >= NEAR);
         match nearest.max_by(|a, b| near(a).total_cmp(&near(b))) {
-            Some(kind) => format!("unknown registry `{name}`; did you mean `{}`?", kind.as_str()),
-            None => format!("unknown registry `{name}`; this build knows {}", Self::listed()),
+            Some(kind) => format!(
+                "unknown registry `{name}`; did you mean `{}`?",
+                kind.as_str()
+            ),
+            None => format!(
+                "unknown registry `{name}`; this build knows {}",
+                Self::listed()
+            ),
         }
     }
 
@@ -228,4 +234,5 @@ fn section<'de, T: Deserialize<'de> + Default, A: de::MapAccess<'de>>(
 }
 
 #[cfg(test)]
+#[cfg(all(feature = "consul", feature = "etcd", feature = "mdns"))]
 mod tests;

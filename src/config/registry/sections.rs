@@ -218,7 +218,10 @@ impl StaticSection {
 impl ConsulSection {
     /// The files it names.
     pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let password = self.auth.as_mut().and_then(|auth| auth.password_file.as_mut());
+        let password = self
+            .auth
+            .as_mut()
+            .and_then(|auth| auth.password_file.as_mut());
         let tls = self.tls.iter_mut().flat_map(TlsSection::files);
         self.token_file.iter_mut().chain(password).chain(tls)
     }
@@ -227,7 +230,11 @@ impl ConsulSection {
     pub(super) fn checked(self) -> Result<Self, String> {
         one_of("token", self.token.is_some(), self.token_file.is_some())?;
         if let Some(auth) = &self.auth {
-            one_of("password", auth.password.is_some(), auth.password_file.is_some())?;
+            one_of(
+                "password",
+                auth.password.is_some(),
+                auth.password_file.is_some(),
+            )?;
         }
         if let Some(checks) = &self.checks
             && !checks.contains(&CheckWord::Ttl)
@@ -252,7 +259,11 @@ impl EtcdSection {
 
     /// Looks for keys that contradict one another.
     pub(super) fn checked(self) -> Result<Self, String> {
-        one_of("password", self.password.is_some(), self.password_file.is_some())?;
+        one_of(
+            "password",
+            self.password.is_some(),
+            self.password_file.is_some(),
+        )?;
         let has_password = self.password.is_some() || self.password_file.is_some();
         match (&self.user, has_password) {
             (Some(_), false) => {

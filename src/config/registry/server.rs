@@ -33,8 +33,7 @@ impl ConsulAddress {
 }
 
 impl Text for ConsulAddress {
-    const EXPECTED: &'static str =
-        "an address such as `127.0.0.1:8500`, `https://consul.example:8501` or `unix:///run/consul.sock`";
+    const EXPECTED: &'static str = "an address such as `127.0.0.1:8500`, `https://consul.example:8501` or `unix:///run/consul.sock`";
 
     fn from_text(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix://") {
@@ -141,7 +140,9 @@ pub(super) fn check_server(text: &str, usual: u16) -> Result<(), String> {
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(1..) if digits => Ok(()),
-        _ => Err(format!("`{port}` is no port: 1 to 65535 are, as in `{host}:{usual}`")),
+        _ => Err(format!(
+            "`{port}` is no port: 1 to 65535 are, as in `{host}:{usual}`"
+        )),
     }
 }
 
@@ -166,7 +167,9 @@ fn check_host(host: &str) -> Result<(), String> {
         let inside = address.strip_suffix(']').unwrap_or_default();
         return match inside.parse::<std::net::Ipv6Addr>() {
             Ok(_) => Ok(()),
-            Err(_) => Err(format!("`{host}` is no IPv6 address in brackets, as in `[::1]`")),
+            Err(_) => Err(format!(
+                "`{host}` is no IPv6 address in brackets, as in `[::1]`"
+            )),
         };
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
@@ -174,7 +177,10 @@ fn check_host(host: &str) -> Result<(), String> {
         Some(':') => Err(format!(
             "`{host}` is ambiguous: an IPv6 address stands in brackets, as in `[::1]`"
         )),
-        Some(odd) => Err(format!("`{host}` is no host name: it holds `{}`", odd.escape_debug())),
+        Some(odd) => Err(format!(
+            "`{host}` is no host name: it holds `{}`",
+            odd.escape_debug()
+        )),
         None => Ok(()),
     }
 }

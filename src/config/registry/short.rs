@@ -13,12 +13,15 @@ use std::path::PathBuf;
 
 use super::{
     ConsulAddress, ConsulSection, EtcdSection, Kind, MdnsSection, RegistryEntry,
-    server::{Endpoint, check_interface, check_no_credentials, check_prefix, check_server, check_socket},
+    server::{
+        Endpoint, check_interface, check_no_credentials, check_prefix, check_server, check_socket,
+    },
 };
 use crate::config::value::Text;
 
 impl Text for RegistryEntry {
-    const EXPECTED: &'static str = "a registry such as `static: { file: nodes.yaml }`, `consul://127.0.0.1:8500` or `mdns:`";
+    const EXPECTED: &'static str =
+        "a registry such as `static: { file: nodes.yaml }`, `consul://127.0.0.1:8500` or `mdns:`";
 
     fn from_text(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once(':') else {
@@ -27,7 +30,9 @@ impl Text for RegistryEntry {
             }
             // What has no colon has no port either; only a slip in front of credentials would bring them here.
             check_no_credentials(text)?;
-            return Err(format!("`{text}` is no registry: write it as `static:nodes.yaml`, `consul:`, `etcd:` or `mdns:`"));
+            return Err(format!(
+                "`{text}` is no registry: write it as `static:nodes.yaml`, `consul:`, `etcd:` or `mdns:`"
+            ));
         };
         let (name, transport) = scheme
             .split_once('+')
@@ -60,7 +65,10 @@ impl Text for RegistryEntry {
             },
             Self::Etcd(section) => etcd_text(section),
             Self::Mdns(section) => {
-                format!("mdns:{}", section.interfaces.clone().unwrap_or_default().join(","))
+                format!(
+                    "mdns:{}",
+                    section.interfaces.clone().unwrap_or_default().join(",")
+                )
             }
         }
     }
@@ -82,7 +90,11 @@ fn etcd_text(section: &EtcdSection) -> String {
         "etcd"
     };
     let hosts: Vec<_> = parts.into_iter().map(|(_, rest)| rest).collect();
-    format!("{scheme}://{}{}", hosts.join(","), section.prefix.as_deref().unwrap_or_default())
+    format!(
+        "{scheme}://{}{}",
+        hosts.join(","),
+        section.prefix.as_deref().unwrap_or_default()
+    )
 }
 
 fn static_file(transport: Option<&str>, rest: &str) -> Result<RegistryEntry, String> {
@@ -190,7 +202,9 @@ fn mdns(transport: Option<&str>, rest: &str) -> Result<RegistryEntry, String> {
 fn no_transport(kind: Kind, transport: Option<&str>) -> Result<(), String> {
     let name = kind.as_str();
     transport.map_or(Ok(()), |transport| {
-        Err(format!("`{name}+{transport}` is unknown: `{name}` is there"))
+        Err(format!(
+            "`{name}+{transport}` is unknown: `{name}` is there"
+        ))
     })
 }
 
@@ -224,11 +238,23 @@ fn second_registry(rest: &str) -> Option<String> {
 /// What to say to whoever wrote a URL of the server itself, or the rest of a list.
 fn hint(scheme: &str, rest: &str) -> Option<String> {
     if ["http", "https", "unix"].contains(&scheme) {
-        let plus = if scheme == "http" { String::new() } else { format!("+{scheme}") };
-        let etcd = if scheme == "unix" { String::new() } else { format!(" or `etcd{plus}://HOST:PORT`") };
+        let plus = if scheme == "http" {
+            String::new()
+        } else {
+            format!("+{scheme}")
+        };
+        let etcd = if scheme == "unix" {
+            String::new()
+        } else {
+            format!(" or `etcd{plus}://HOST:PORT`")
+        };
         return Some(format!(
             "`{scheme}:` does not say which registry is there: write `consul{plus}://{}`{etcd}",
-            if scheme == "unix" { "/PATH" } else { "HOST:PORT" },
+            if scheme == "unix" {
+                "/PATH"
+            } else {
+                "HOST:PORT"
+            },
         ));
     }
     let server = rest.split('/').next().unwrap_or_default();
