@@ -17,17 +17,15 @@ use super::{
     daemon_args::{DaemonCli, DaemonCommand, DaemonConfig},
     daemonize,
     engine::StartError,
-    exit, process,
+    exit,
+    greeting::{absent, advice, banner},
+    process,
     ready::{Failed, Ready},
     render::json,
     serve::{self, Reloader},
     telemetry,
 };
-use crate::{
-    config::{self, ConfigError, Facts, Loaded, Surroundings},
-    daemon::settings::{Access, Listen, RegistrySettings, Settings},
-    negotiate::rules::Others,
-};
+use crate::config::{self, ConfigError, Facts, Loaded, Surroundings};
 
 /// How long `dpipesd stop` waits beyond the drain timeout: the kill grace of the last stages and the closing of sessions.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
@@ -312,125 +310,6 @@ fn how_to_stop(loaded: &Loaded, surroundings: &Surroundings, pid: u32) -> String
             format!("kill {pid}")
         }
         None => format!("kill {pid}"),
-    }
-}
-
-/// What the configuration names and this machine does not have, one sentence each. It may come later, so this is no error.
-fn absent(loaded: &Loaded) -> Vec<String> {
-    let rules = &loaded.settings.rules;
-    let mut notes = Vec::new();
-    for (name, app) in &rules.apps {
-        let missing = match &app.path {
-            Some(path) => (!path.exists()).then(|| path.display().to_string()),
-            None => {
-                let found = rules.search_path.iter().any(|dir| dir.join(name).exists());
-                (!found).then(|| "a program of this name in run.path".to_owned())
-            }
-        };
-        notes.extend(missing.map(|what| {
-            format!(
-                "apps.{name}: there is no {what}; until there is, whoever asks for it is refused"
-            )
-        }));
-    }
-    let users = rules
-        .apps
-        .values()
-        .map(|app| &app.run_as)
-        .chain([&rules.run_as]);
-    let mut unknown: Vec<_> = users
-        .flatten()
-        .filter(|name| !config::user_exists(name))
-        .collect();
-    unknown.sort();
-    unknown.dedup();
-    notes.extend(unknown.iter().map(|name| {
-        format!("run-as: there is no user `{name}`; until there is, stages that would run as it are refused")
-    }));
-    for registry in &loaded.settings.registries {
-        if let RegistrySettings::StaticFile(path) = registry
-            && !path.exists()
-        {
-            notes.push(format!(
-                "registry: {} is not there yet; until it is, no other node is known",
-                path.display()
-            ));
-        }
-    }
-    notes
-}
-
-/// What a user sees of a daemon that runs.
-fn banner(loaded: &Loaded, addresses: &[String], pid: u32) -> String {
-    let settings = &loaded.settings;
-    let known_as = settings
-        .advertise
-        .as_ref()
-        .map(|at| format!(", known as {} at {at}", settings.node))
-        .unwrap_or_default();
-    let named: Vec<&str> = settings.rules.apps.keys().map(String::as_str).collect();
-    let apps = match (settings.rules.others, named.is_empty()) {
-        (Others::Allow, true) => "any".to_owned(),
-        (Others::Allow, false) => format!("{} and any other", named.join(" ")),
-        (Others::Deny, _) => named.join(" "),
-    };
-    let access = match &settings.access {
-        Access::Local => "local".to_owned(),
-        Access::Members if settings.registries.is_empty() => {
-            "members (no registry, so nobody from outside)".to_owned()
-        }
-        Access::Members => format!("members of {}", places(settings)),
-        Access::Networks(networks) => format!("{} networks", networks.len()),
-        Access::Open => "OPEN TO EVERYONE".to_owned(),
-    };
-    format!(
-        "dpipesd {} listening on {}{known_as} (pid {pid})\n  apps: {apps}    access: {access}",
-        env!("CARGO_PKG_VERSION"),
-        addresses.join(" and "),
-    )
-}
-
-/// Where nodes are found, for people.
-fn places(settings: &Settings) -> String {
-    let places: Vec<_> = settings
-        .registries
-        .iter()
-        .map(RegistrySettings::place)
-        .collect();
-    places.join(" and ")
-}
-
-/// What somebody who started a daemon should be told next: whom it lets in that perhaps it should not, and what to do where it listens
-/// to everybody and lets nobody in.
-fn advice(loaded: &Loaded) -> String {
-    let warnings = loaded.settings.warnings().into_iter();
-    let warnings: String = warnings
-        .map(|warning| format!("warning: {warning}\n"))
-        .collect();
-    warnings + how_to_let_in(loaded)
-}
-
-fn how_to_let_in(loaded: &Loaded) -> &'static str {
-    let settings = &loaded.settings;
-    let local = |address: &str| {
-        address.starts_with("127.")
-            || address.starts_with("localhost")
-            || address.starts_with("[::1]")
-    };
-    let outside = settings
-        .listen
-        .iter()
-        .any(|listen| matches!(listen, Listen::Tcp(address) if !local(address)));
-    let closed = settings.access == Access::Members && settings.registries.is_empty();
-    match (outside, closed) {
-        (true, true) => {
-            "note: listening beyond this machine, but without a registry nobody outside is a member and will be let in. Choose one:\n  \
-             --registry static:FILE    the nodes in a list; or those of consul:, etcd: or mdns:\n  \
-             --networks 10.0.0.0/8     these addresses, in plain text\n  \
-             --access open             really everyone: they can run programs here\n"
-        }
-        (false, true) => "  to let other nodes in: dpipes help access\n",
-        (_, false) => "",
     }
 }
 

@@ -17,6 +17,7 @@ mod doctor;
 mod engine;
 mod entry;
 pub mod exit;
+mod greeting;
 mod lab;
 mod manual;
 mod options;

@@ -474,10 +474,21 @@ fn broken_yaml_is_shown_where_it_breaks() {
 
 #[test]
 fn an_unknown_registry_is_shown_with_those_that_there_are() {
-    assert_snapshot!(error_of("registry:\n  - zookeeper: { url: \"http://127.0.0.1:8500\" }\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - zookeeper: { url: \"http://127.0.0.1:8500\" }\n"), @r##"
+    error: registry[0]: unknown registry `zookeeper`; this build knows `static`, `consul`, `etcd`, `mdns`
+     --> dpipesd.yaml:2:5
+      |
+    2 |   - zookeeper: { url: "http://127.0.0.1:8500" }
+      |     ^^^^^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
     let mut world = World::new();
     world.flags.registry = vec!["cosnul://x".to_owned()];
-    assert_snapshot!(world.error(), @"");
+    assert_snapshot!(world.error(), @r##"
+    error: --registry: unknown registry `cosnul`; did you mean `consul`?
+      = help: what may stand there: dpipes help config
+    "##);
 }
 
 #[test]
@@ -686,7 +697,7 @@ fn every_key_and_variable_is_in_the_documentation() {
 
 #[test]
 fn every_key_of_a_registry_is_in_its_part_of_the_documentation() {
-    let sections = [("consul", 17), ("etcd", 10), ("mdns", 2)];
+    let sections = [("consul", 18), ("etcd", 10), ("mdns", 2)];
     for (kind, count) in sections {
         let keys = keys("", &format!("{{ registry: [ {{ {kind}: "), " } ] }");
         assert_eq!(keys.len(), count, "{keys:?}");
@@ -727,7 +738,24 @@ registry:
     }
     let registries = shown.split_once("registry:").unwrap().1;
     let registries = registries.split_once("discovery:").unwrap().0;
-    assert_snapshot!(registries.replace(&world.base.path().display().to_string(), ""), @"");
+    assert_snapshot!(registries.replace(&world.base.path().display().to_string(), ""), @r##"
+
+    - consul:
+        address: "https://consul.example:8501" # $CONSUL_HTTP_ADDR
+        token: "(hidden)"                  # $CONSUL_HTTP_TOKEN
+        auth:
+          user: ann                        # /etc/dpipesd.conf
+          password: "(hidden)"             # /etc/dpipesd.conf
+        tls:
+          verify: false                    # $CONSUL_HTTP_SSL_VERIFY
+        tags: [a]                          # /etc/dpipesd.conf
+    - etcd:
+        user: u                            # /etc/dpipesd.conf
+        password: "(hidden)"               # /etc/dpipesd.conf
+    - mdns: {}                             # /etc/dpipesd.conf
+    - static:
+        nodes: [{ name: b, addr: "b:1" }]  # /etc/dpipesd.conf
+    "##);
     assert_eq!(loaded.notes, Vec::<String>::new());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(world.load().unwrap().notes[0].contains("holds a token or password and has mode 0644"));
@@ -735,18 +763,82 @@ registry:
 
 #[test]
 fn a_line_with_a_secret_is_shown_without_it() {
-    assert_snapshot!(error_of("registry:\n  - consul: { token: s3cret, adress: x }\n"), @"");
-    assert_snapshot!(error_of("registry:\n  - consul://ann:hunter2@consul:8500\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - consul: { token: s3cret, adress: x }\n"), @r##"
+    error: unknown key `adress`
+     --> dpipesd.yaml:2:30
+      |
+    2 |   - consul: { token: ******, adress: x }
+      |                              ^^^^^^ did you mean `address`?
+      |
+      = help: keys here: address, token-file, token, auth, datacenter, namespace, partition, tls, layout, app-tags, tags, checks
+    "##);
+    assert_snapshot!(error_of("registry:\n  - consul://ann:hunter2@consul:8500\n"), @r##"
+    error: registry[0]: an address holds no user, password or token, for command lines and environments are visible to others: use `token-file` or `password-file` in the block form, as in `- consul: { token-file: FILE }`
+     --> dpipesd.yaml:2:5
+      |
+    2 |   - consul://***********@consul:8500
+      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
 }
 
 #[test]
 fn a_block_of_a_registry_points_at_what_is_wrong() {
-    assert_snapshot!(error_of("registry:\n  - consul:\n      tls: { verify: perhaps }\n"), @"");
-    assert_snapshot!(error_of("registry:\n  - etcd:\n      endpoints: [\"a:2379\", \"b\"]\n"), @"");
-    assert_snapshot!(error_of("registry:\n  - mdns: { interfaces: [\"eth 0\"] }\n"), @"");
-    assert_snapshot!(error_of("registry:\n  - consul: { checks: [tcp] }\n"), @"");
-    assert_snapshot!(error_of("registry: [etcd://a:2379,b:2379]\n"), @"");
-    assert_snapshot!(error_of("registry: [\"consul://localhost\"]\n"), @"");
+    assert_snapshot!(error_of("registry:\n  - consul:\n      tls: { verify: perhaps }\n"), @r##"
+    error: registry[0].consul.tls.verify: string "perhaps", expected true or false
+     --> dpipesd.yaml:3:22
+      |
+    3 |       tls: { verify: perhaps }
+      |                      ^^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
+    assert_snapshot!(error_of("registry:\n  - etcd:\n      endpoints: [\"a:2379\", \"b\"]\n"), @r##"
+    error: registry[0].etcd.endpoints[1]: `b` lacks the port: write `b:2379`
+     --> dpipesd.yaml:3:29
+      |
+    3 |       endpoints: ["a:2379", "b"]
+      |                             ^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
+    assert_snapshot!(error_of("registry:\n  - mdns: { interfaces: [\"eth 0\"] }\n"), @r##"
+    error: registry[0].mdns.interfaces[0]: `eth 0` is no name of a network interface; those of this machine: ip -brief link
+     --> dpipesd.yaml:2:26
+      |
+    2 |   - mdns: { interfaces: ["eth 0"] }
+      |                          ^^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
+    assert_snapshot!(error_of("registry:\n  - consul: { checks: [tcp] }\n"), @r##"
+    error: registry[0]: `checks` lacks `ttl`, without which Consul would never learn that a node is well: `[ttl]` or `[ttl, tcp]`
+     --> dpipesd.yaml:2:5
+      |
+    2 |   - consul: { checks: [tcp] }
+      |     ^^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
+    assert_snapshot!(error_of("registry: [etcd://a:2379,b:2379]\n"), @r##"
+    error: registry[1]: `b:2379` names a server and no registry: write `consul://b:2379`, or all members of an etcd cluster in one word in quotes, as in "etcd://a:2379,b:2379"
+     --> dpipesd.yaml:1:26
+      |
+    1 | registry: [etcd://a:2379,b:2379]
+      |                          ^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
+    assert_snapshot!(error_of("registry: [\"consul://localhost\"]\n"), @r##"
+    error: registry[0]: `localhost` lacks the port: write `localhost:8500`
+     --> dpipesd.yaml:1:12
+      |
+    1 | registry: ["consul://localhost"]
+      |            ^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: what may stand there: dpipes help config
+    "##);
 }
 
 #[test]
@@ -832,7 +924,10 @@ fn registries_come_from_every_layer_and_for_clients_too() {
 fn two_registries_in_one_word_are_taken_apart_by_the_user() {
     let mut world = World::new();
     world.set("DPIPES_REGISTRY", "static:n.yaml,mdns:");
-    assert_snapshot!(world.error(), @"");
+    assert_snapshot!(world.error(), @r##"
+    error: $DPIPES_REGISTRY: two registries stand in one word: say `--registry` once for each, put spaces between them in DPIPES_REGISTRY, and make each an entry of the list in a file
+      = help: what may stand there: dpipes help config
+    "##);
 }
 
 /// The keys below a section, told by the error for one that nobody knows. Those of an app are named without `apps.<app>`.

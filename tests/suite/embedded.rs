@@ -144,6 +144,6 @@ fn a_session_leader_in_another_pid_namespace_is_no_obstacle() {
     let script = "exec unshare --fork --pid --mount-proc \
          dpipes --no-daemon --timeout 2s 'sh -c \"sleep 1000 & echo x; exec sleep 1000\" | cat'";
     let run = bash(machine.scratch(), script).run();
-    assert_eq!((run.text(), run.status), ("x\n".to_owned(), 124), "{run:?}");
+    assert_eq!((run.text(), run.status), ("x\n", 124), "{run:?}");
     assert!(!run.stderr.contains("panicked"), "{run:?}");
 }

@@ -127,7 +127,7 @@ fn etcd(section: EtcdSection, place: &str) -> Result<RegistrySettings, ConfigErr
     let defaults = etcd::Config::new(endpoints);
     Ok(RegistrySettings::Etcd(etcd::Config {
         prefix: section.prefix.map_or(defaults.prefix, |prefix| {
-            format!("{}/", prefix.trim_end_matches('/'))
+            format!("{}/", prefix.as_str().trim_end_matches('/'))
         }),
         user: section.user,
         password,
@@ -140,7 +140,12 @@ fn etcd(section: EtcdSection, place: &str) -> Result<RegistrySettings, ConfigErr
 fn mdns(section: MdnsSection) -> Result<RegistrySettings, ConfigError> {
     let defaults = mdns::Config::default();
     Ok(RegistrySettings::Mdns(mdns::Config {
-        interfaces: section.interfaces.unwrap_or_default(),
+        interfaces: section
+            .interfaces
+            .iter()
+            .flatten()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
         subtypes: section.subtypes.unwrap_or(defaults.subtypes),
     }))
 }

@@ -214,9 +214,7 @@ impl<'de> de::Visitor<'de> for EntryVisitor {
             Kind::Etcd => section::<EtcdSection, A>(&mut map)?
                 .checked()
                 .map(|section| RegistryEntry::Etcd(Box::new(section))),
-            Kind::Mdns => section::<MdnsSection, A>(&mut map)?
-                .checked()
-                .map(RegistryEntry::Mdns),
+            Kind::Mdns => Ok(RegistryEntry::Mdns(section::<MdnsSection, A>(&mut map)?)),
         };
         if let Some(second) = map.next_key::<String>()? {
             let text =

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dpipes_discovery::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::server::{ConsulAddress, Endpoint};
+use super::server::{ConsulAddress, Endpoint, Interface, Prefix};
 use crate::{config::value::UniqueMap, id::NodeId};
 
 /// A secret as it stands in a file. It is written as it is, for layers are laid over one another in their written form; whoever shows
@@ -114,7 +114,7 @@ pub struct EtcdSection {
     /// Members of the cluster.
     pub endpoints: Option<Vec<Endpoint>>,
     /// What every key begins with.
-    pub prefix: Option<String>,
+    pub prefix: Option<Prefix>,
     /// The user.
     pub user: Option<String>,
     /// A file with the user's password.
@@ -130,7 +130,7 @@ pub struct EtcdSection {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MdnsSection {
     /// The interfaces.
-    pub interfaces: Option<Vec<String>>,
+    pub interfaces: Option<Vec<Interface>>,
     /// Whether apps are announced for foreign tools, too.
     pub subtypes: Option<bool>,
 }
@@ -275,22 +275,6 @@ impl EtcdSection {
         if self.endpoints.as_ref().is_some_and(Vec::is_empty) {
             return Err("`endpoints` is empty; leave it out for 127.0.0.1:2379".to_owned());
         }
-        if let Some(prefix) = &self.prefix {
-            super::server::check_prefix(prefix)?;
-        }
-        Ok(self)
-    }
-}
-
-// === impl MdnsSection ===
-
-impl MdnsSection {
-    /// Looks for names that no interface has.
-    pub(super) fn checked(self) -> Result<Self, String> {
-        let names = self.interfaces.iter().flatten();
-        names
-            .map(|name| super::server::check_interface(name))
-            .collect::<Result<(), _>>()?;
         Ok(self)
     }
 }

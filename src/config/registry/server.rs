@@ -10,6 +10,14 @@ pub struct ConsulAddress(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(String);
 
+/// What every key in etcd begins with: `/tenant-a/`. A slash at its end is no difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(String);
+
+/// The name of a network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface(String);
+
 /// The longest name of a network interface: IFNAMSIZ of Linux and the BSDs without the NUL.
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -105,7 +113,58 @@ impl Text for Endpoint {
     }
 }
 
-serde_as_text!(ConsulAddress, Endpoint);
+// === impl Prefix ===
+
+impl Prefix {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for Prefix {
+    const EXPECTED: &'static str = "a prefix of keys such as `/tenant-a/dpipes/`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        check_prefix(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn to_text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+// === impl Interface ===
+
+impl Interface {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Text for Interface {
+    const EXPECTED: &'static str = "the name of a network interface such as `eth0`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let legal = |c: char| c.is_ascii_graphic() && !"/:,".contains(c);
+        if text.is_empty() || text.len() > MAX_INTERFACE_NAME || !text.chars().all(legal) {
+            return Err(format!(
+                "`{text}` is no name of a network interface; those of this machine: ip -brief link"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn to_text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+serde_as_text!(ConsulAddress, Endpoint, Prefix, Interface);
 
 // === checks ===
 
@@ -193,8 +252,7 @@ pub(super) fn check_socket(path: &str) -> Result<(), String> {
     Err("`unix://` needs the absolute path of the agent's socket, with three slashes in all: `unix:///run/consul.sock`".to_owned())
 }
 
-/// Checks what every key in etcd begins with.
-pub(super) fn check_prefix(prefix: &str) -> Result<(), String> {
+fn check_prefix(prefix: &str) -> Result<(), String> {
     let wrong = |why: &str| {
         Err(format!(
             "`{prefix}` is no prefix of keys: {why}, as in `/tenant-a/dpipes/`"
@@ -212,17 +270,6 @@ pub(super) fn check_prefix(prefix: &str) -> Result<(), String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if !prefix.chars().all(legal) {
         return wrong("it is made of letters, digits, `.`, `_`, `-` and slashes");
-    }
-    Ok(())
-}
-
-/// Checks a name of a network interface.
-pub(super) fn check_interface(name: &str) -> Result<(), String> {
-    let legal = |c: char| c.is_ascii_graphic() && !"/:,".contains(c);
-    if name.is_empty() || name.len() > MAX_INTERFACE_NAME || !name.chars().all(legal) {
-        return Err(format!(
-            "`{name}` is no name of a network interface; those of this machine: ip -brief link"
-        ));
     }
     Ok(())
 }

@@ -13,9 +13,7 @@ use std::path::PathBuf;
 
 use super::{
     ConsulAddress, ConsulSection, EtcdSection, Kind, MdnsSection, RegistryEntry,
-    server::{
-        Endpoint, check_interface, check_no_credentials, check_prefix, check_server, check_socket,
-    },
+    server::{Endpoint, Interface, Prefix, check_no_credentials, check_server, check_socket},
 };
 use crate::config::value::Text;
 
@@ -65,10 +63,8 @@ impl Text for RegistryEntry {
             },
             Self::Etcd(section) => etcd_text(section),
             Self::Mdns(section) => {
-                format!(
-                    "mdns:{}",
-                    section.interfaces.clone().unwrap_or_default().join(",")
-                )
+                let names = section.interfaces.iter().flatten().map(Interface::as_str);
+                format!("mdns:{}", names.collect::<Vec<_>>().join(","))
             }
         }
     }
@@ -93,7 +89,7 @@ fn etcd_text(section: &EtcdSection) -> String {
     format!(
         "{scheme}://{}{}",
         hosts.join(","),
-        section.prefix.as_deref().unwrap_or_default()
+        section.prefix.as_ref().map_or("", Prefix::as_str)
     )
 }
 
@@ -130,6 +126,12 @@ fn consul(transport: Option<&str>, rest: &str) -> Result<RegistryEntry, String> 
         }
     };
     let server = after_slashes("consul", scheme, rest)?;
+    if scheme != "unix" && server.contains(',') {
+        return Err(
+            "Consul is asked through one agent, which knows all others: name one `HOST:PORT`"
+                .to_owned(),
+        );
+    }
     if scheme == "unix" {
         check_socket(server)?;
     } else {
@@ -169,10 +171,7 @@ fn etcd(transport: Option<&str>, rest: &str) -> Result<RegistryEntry, String> {
     // A URL may end with a slash and mean nothing by it.
     let prefix = match prefix {
         "" | "/" => None,
-        prefix => {
-            check_prefix(prefix)?;
-            Some(prefix.to_owned())
-        }
+        prefix => Some(Prefix::from_text(prefix)?),
     };
     Ok(RegistryEntry::Etcd(Box::new(EtcdSection {
         endpoints: Some(endpoints),
@@ -186,15 +185,17 @@ fn mdns(transport: Option<&str>, rest: &str) -> Result<RegistryEntry, String> {
     if rest.starts_with('/') {
         return Err("`mdns:` takes names of network interfaces and no address, as in `mdns:` or `mdns:eth0,eth1`".to_owned());
     }
-    let interfaces: Vec<String> = match rest {
-        "" => Vec::new(),
-        names => names.split(',').map(str::to_owned).collect(),
+    let interfaces = match rest {
+        "" => None,
+        names => Some(
+            names
+                .split(',')
+                .map(Interface::from_text)
+                .collect::<Result<_, _>>()?,
+        ),
     };
-    interfaces
-        .iter()
-        .try_for_each(|name| check_interface(name))?;
     Ok(RegistryEntry::Mdns(MdnsSection {
-        interfaces: (!interfaces.is_empty()).then_some(interfaces),
+        interfaces,
         subtypes: None,
     }))
 }

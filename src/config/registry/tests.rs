@@ -105,7 +105,7 @@ fn words_that_are_no_registry_say_what_would_be() {
         ("consul://[nonsense]:1", "no IPv6 address"),
         ("consul://h:8500/v1", "goes on after the port: `h:8500`"),
         ("consul://h:8500/", "goes on after the port"),
-        ("consul://a:1,b:2", "`a:1,b` is ambiguous"),
+        ("consul://a:1,b:2", "one agent"),
         ("consul://h h:1", "no host name: it holds ` `"),
         ("consul+ftp://h:1", "`consul+https`"),
         ("consul+unix://run/x", "three slashes"),
