@@ -91,6 +91,106 @@ fn a_check_of_the_configuration_starts_nothing() {
 }
 
 #[test]
+fn a_registry_that_cannot_be_is_refused_by_daemon_and_client_alike() {
+    let machine = Local::new();
+    for (registry, said) in [
+        ("zookeeper://h:1", "this build knows `static`"),
+        ("consul://localhost", "`localhost:8500`"),
+        ("consul://::1:8500", "`[::1]:8500`"),
+        ("etcd://h:2379/a//b", "between any two slashes"),
+        ("mdns://eth0", "`mdns:eth0,eth1`"),
+    ] {
+        let flag = ["--registry", registry];
+        machine
+            .dpipesd(&[&["--foreground"], &flag[..]].concat())
+            .run()
+            .assert_status(78)
+            .assert_says("--registry")
+            .assert_says(said);
+        machine
+            .plain_dpipes(&[&flag[..], &["true"]].concat())
+            .run()
+            .assert_status(125)
+            .assert_says("--registry")
+            .assert_says(said);
+        machine
+            .dpipesd(&["config", "check"])
+            .env("DPIPES_REGISTRY", registry)
+            .run()
+            .assert_status(78)
+            .assert_says("$DPIPES_REGISTRY")
+            .assert_says(said);
+        start_with(&format!("version: 1\nregistry:\n  - {registry}\n"))
+            .assert_status(78)
+            .assert_says("bad.yaml:3:5")
+            .assert_says(said);
+    }
+}
+
+#[test]
+fn a_password_in_a_registry_is_refused_and_not_repeated() {
+    let machine = Local::new();
+    let registry = "consul://ann:hunter2@127.0.0.1:8500";
+    let daemon = machine.dpipesd(&["--registry", registry]).run();
+    let client = machine
+        .plain_dpipes(&["--registry", registry, "true"])
+        .run();
+    let file = start_with(&format!("version: 1\nregistry:\n  - {registry}\n"));
+    for (run, status) in [(daemon, 78), (client, 125), (file, 78)] {
+        run.assert_status(status).assert_says("`token-file`");
+        assert!(!run.stderr.contains("hunter2"), "{run:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_registry_has_no_secret_and_every_origin() {
+    let machine = Local::new();
+    let file = machine.scratch().file(
+        "r.yaml",
+        "run: { allow-root: true }\nregistry:\n  - etcd: { user: u, password: geheim }\n  - consul:\n",
+    );
+    let file = file.display().to_string();
+    let run = machine
+        .dpipesd(&["config", "show", "--origin", "--config", &file])
+        .env("CONSUL_HTTP_TOKEN", "s3cret")
+        .run();
+    run.assert_status(0);
+    let line = |key: &str| {
+        let found = run
+            .text()
+            .lines()
+            .find(|line| line.trim_start().starts_with(key));
+        found.unwrap_or_default().to_owned()
+    };
+    let (password, token) = (line("password:"), line("token:"));
+    assert!(
+        password.contains("(hidden)") && password.ends_with(&file),
+        "{password}"
+    );
+    assert!(
+        token.contains("(hidden)") && token.ends_with("# $CONSUL_HTTP_TOKEN"),
+        "{token}"
+    );
+    assert!(!format!("{run:?}").contains("geheim") && !format!("{run:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_check_tells_of_members_that_nobody_guards() {
+    let machine = Local::new();
+    machine.scratch().allow_any_user("");
+    let run = machine
+        .dpipesd(&["config", "check"])
+        .env("DPIPES_REGISTRY", "mdns:lo")
+        .run();
+    run.assert_status(0);
+    assert!(
+        run.text()
+            .contains("warning: members by announcement (mdns on lo)"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn a_taken_port_is_69() {
     let cluster = Cluster::of_one();
     cluster.scratch().allow_any_user("");
