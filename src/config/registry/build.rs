@@ -60,7 +60,7 @@ fn static_node(node: ListedNode) -> StaticNode {
 
 #[cfg(feature = "consul")]
 fn consul(section: ConsulSection, place: &str) -> Result<RegistrySettings, ConfigError> {
-    use super::{CheckWord, LayoutWord};
+    use super::sections::{CheckWord, LayoutWord};
 
     let address = section.address.as_ref();
     let address = address.map_or(consul::DEFAULT_ADDRESS, |address| address.as_str());

@@ -28,8 +28,8 @@ pub(crate) use self::{
 };
 use self::{
     sections::{
-        BasicAuth, CheckWord, ConsulSection, EtcdSection, Hidden, LayoutWord, ListedNode,
-        MdnsSection, StaticSection, TlsSection,
+        BasicAuth, ConsulSection, EtcdSection, Hidden, ListedNode, MdnsSection, StaticSection,
+        TlsSection,
     },
     server::ConsulAddress,
 };
