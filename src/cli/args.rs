@@ -93,8 +93,8 @@ pub(crate) enum Command {
     )]
     Nodes(QueryArgs),
     /// Show the apps that the nodes offer
-    #[command(after_help = "Examples:\n  dpipes apps\n  dpipes apps --json | grep sort")]
-    Apps(QueryArgs),
+    #[command(after_help = "Examples:\n  dpipes apps\n  dpipes apps sort --json")]
+    Apps(AppsArgs),
     /// Start and stop a playground of several daemons on this machine
     #[command(
         subcommand,
@@ -296,6 +296,16 @@ pub(crate) struct QueryArgs {
     /// Show all columns
     #[arg(long)]
     pub wide: bool,
+}
+
+/// `dpipes apps`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AppsArgs {
+    /// Who offers this app, and how well it is there; all apps without it
+    pub app: Option<String>,
+    /// What all queries take.
+    #[command(flatten)]
+    pub query: QueryArgs,
 }
 
 /// `dpipes lab`.

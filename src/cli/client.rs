@@ -11,12 +11,13 @@ use super::{
     color,
     console::say,
     doctor, engine, exit, lab, manual,
-    render::json,
+    render::{json, text::plural},
     run::{self, Context},
     topics, words,
 };
 use crate::{
     config::{ClientFile, ConfigError, Surroundings},
+    id::NodeId,
     wire::message::{Query, Reply},
 };
 
@@ -143,7 +144,10 @@ async fn with_configuration(context: &Context, command: Command) -> u8 {
         Command::Run(args) => run::run(context, *args).await,
         Command::Check(args) => run::check(context, *args).await,
         Command::Nodes(args) => asked(context, &args, Query::Nodes).await,
-        Command::Apps(args) => asked(context, &args, Query::Apps).await,
+        Command::Apps(args) => {
+            let query = args.app.map_or(Query::Apps, |app| Query::App { app });
+            asked(context, &args.query, query).await
+        }
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Config(ConfigCommand::Show { json }) => show(context, json),
         Command::Config(_) => match doctor::embedded_is_fine(context) {
@@ -183,6 +187,19 @@ async fn asked(context: &Context, args: &QueryArgs, query: Query) -> u8 {
                 Reply::Apps { apps, any, sources } => {
                     super::put_or_status(&output.apps(&apps, &any, &sources))
                 }
+                Reply::App {
+                    app,
+                    offers,
+                    any,
+                    near,
+                    sources,
+                } => {
+                    let status = super::put_or_status(&output.app(&app, &offers, &any, &sources));
+                    if offers.is_empty() && any.is_empty() {
+                        return failed(&nobody_offers(&app, &near));
+                    }
+                    status
+                }
                 Reply::Unsupported => failed(
                     &Message::new("the entry does not know this question")
                         .with_help("upgrade it: dpipesd --version"),
@@ -191,6 +208,18 @@ async fn asked(context: &Context, args: &QueryArgs, query: Query) -> u8 {
         }
         Err(message) => failed(&message),
     }
+}
+
+fn nobody_offers(app: &str, near: &[(String, Vec<NodeId>)]) -> Message {
+    let message = Message::new(format!("no node offers the app `{app}`"));
+    let near: Vec<String> = near
+        .iter()
+        .map(|(name, nodes)| format!("`{name}` ({})", plural(nodes.len() as u64, "node")))
+        .collect();
+    if near.is_empty() {
+        return message.with_help("what the nodes offer: dpipes apps");
+    }
+    message.with_help(format!("did you mean {}?", near.join(" or ")))
 }
 
 async fn ask(context: &Context, args: &EntryArgs, query: Query) -> Result<Reply, Message> {

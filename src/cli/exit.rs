@@ -115,6 +115,7 @@ fn of_failure(failure: &Failure) -> u8 {
         | Failure::LimitReached { .. }
         | Failure::StatusUnknown { .. }
         | Failure::BadRequest { .. }
+        | Failure::NoRegistry { .. }
         | Failure::Entry { .. }
         | Failure::Unknown => DPIPES,
     }
@@ -297,6 +298,7 @@ mod tests {
                 },
                 125,
             ),
+            (Failure::NoRegistry { sources: vec![] }, 125),
             (Failure::Entry { detail: detail() }, 125),
             (Failure::Unknown, 125),
         ];

@@ -23,6 +23,10 @@ pub trait Cluster: Debug + Send + Sync + 'static {
     /// Who is there, for stages of these apps. Reads memory; the first use of an app may wait for its first answer, 2 s at most.
     async fn view(&self, apps: &BTreeSet<String>) -> ClusterView;
 
+    /// Apps with names like this one, the most similar first, and who offers them: for the message that nobody offers it. Asks the
+    /// registries for their list of services, 2 s at most.
+    async fn near(&self, app: &str, view: &ClusterView) -> Vec<(String, Vec<NodeId>)>;
+
     /// Where the knowledge in [`view`](Self::view) comes from, and how old it is.
     fn sources(&self) -> Vec<SourceView>;
 

@@ -8,11 +8,12 @@ use crate::{
     id::{NodeId, StageNumber},
     plan::{self, ClusterView, Constraint, PlanError, Wanted},
     schedule::{self, PlaceError, Plan},
-    wire::message::Failure,
+    wire::message::{Failure, RunMode, SourceView},
 };
 
-/// Picks a node for every stage, never one of the `excluded` pairs.
-pub(super) fn place(
+/// Picks a node for every stage, never one of the `excluded` pairs. Reads memory; only the message of a failure may take a look at
+/// the registries.
+pub(super) async fn place(
     request: &Request,
     view: &ClusterView,
     excluded: &[(StageNumber, NodeId)],
@@ -26,8 +27,10 @@ pub(super) fn place(
         .map(|(index, stage)| want(index, stage))
         .collect();
     let avoid: BTreeSet<NodeId> = request.run.options.avoid.iter().cloned().collect();
-    let candidates =
-        plan::resolve(&wanted, view, &avoid).map_err(|error| plan_failure(error, view, cluster))?;
+    let candidates = match plan::resolve(&wanted, view, &avoid) {
+        Ok(candidates) => candidates,
+        Err(error) => return Err(plan_failure(error, view, cluster).await),
+    };
     let policy = request.policy.parse().map_err(|_| Failure::BadRequest {
         detail: format!(
             "-o policy={}: spread, pack or pin is wanted",
@@ -38,7 +41,12 @@ pub(super) fn place(
     })?;
     // The pipe's name breaks ties, so that equal nodes share the load of many pipes.
     let seed = request.run.pipe.seed();
-    schedule::place(&candidates, view, policy, excluded, seed).map_err(place_failure)
+    let mut plan =
+        schedule::place(&candidates, view, policy, excluded, seed).map_err(place_failure)?;
+    if request.run.mode == RunMode::Check {
+        schedule::explain(&mut plan, &wanted, &candidates, view, &avoid, excluded);
+    }
+    Ok(plan)
 }
 
 fn want(index: usize, stage: &expr::Stage) -> Wanted {
@@ -56,38 +64,28 @@ fn want(index: usize, stage: &expr::Stage) -> Wanted {
     }
 }
 
-fn plan_failure(error: PlanError, view: &ClusterView, cluster: &dyn Cluster) -> Failure {
-    // That nobody has an app is only known of nodes that are known: a registry that cannot be read says nothing about apps.
-    if view.nodes().is_empty()
-        && let Some(source) = cluster
-            .sources()
-            .into_iter()
-            .find(|source| source.stale.is_some())
-    {
-        let why = source.stale.unwrap_or_default();
-        return Failure::Entry {
-            detail: format!(
-                "no node is known, for the registry {} says: {why}",
-                source.name
-            ),
-        };
-    }
+async fn plan_failure(error: PlanError, view: &ClusterView, cluster: &dyn Cluster) -> Failure {
     match error {
-        PlanError::NoSuchApp {
-            stage, app, near, ..
-        } => Failure::NoSuchApp {
-            stage,
-            app,
-            near,
-            sources: cluster.sources(),
-            nodes: u32::try_from(view.nodes().len()).unwrap_or(u32::MAX),
-        },
+        PlanError::NoSuchApp { stage, app } => {
+            let sources = cluster.sources();
+            // That nobody has an app is only known of nodes that are known: a registry that was never read says nothing about apps.
+            let unread = |source: &SourceView| source.age_ms.is_none();
+            if view.nodes().iter().all(|node| node.here) && sources.iter().any(unread) {
+                return Failure::NoRegistry { sources };
+            }
+            Failure::NoSuchApp {
+                near: cluster.near(&app, view).await,
+                stage,
+                app,
+                sources,
+                nodes: u32::try_from(view.nodes().len()).unwrap_or(u32::MAX),
+            }
+        }
         PlanError::NoFit {
             stage,
             app,
             constraint,
             nodes,
-            ..
         } => Failure::NoFit {
             stage,
             app,

@@ -10,11 +10,11 @@ use crate::{
     expr,
     id::{Attempt, NodeId, StageNumber},
     negotiate::{self, Agreement, Asked, Disagreement},
-    schedule::{Placed, Plan},
+    schedule::{self, Placed, Plan},
     transport::{RecvStream, SendStream, Session},
     wire::message::{
-        Answer, Failure, FromNode, Offer, Purpose, StageOffer, StagePlan, StderrMode, ToNode,
-        Tried, Upstream, Wiring, milliseconds,
+        Answer, Considered, Failure, FromNode, Load, Offer, Purpose, StageOffer, StagePlan,
+        StderrMode, ToNode, Tried, Upstream, Wiring, milliseconds,
     },
 };
 
@@ -363,5 +363,18 @@ fn stage_plan(placed: &Placed, agreement: &Agreement) -> StagePlan {
         ignored: ignored
             .map(|(_, ignored)| ignored.clone())
             .unwrap_or_default(),
+        considered: placed.considered.iter().map(considered).collect(),
+    }
+}
+
+fn considered(considered: &schedule::Considered) -> Considered {
+    let load = |(stages, capacity)| Load { stages, capacity };
+    Considered {
+        node: considered.node.clone(),
+        health: considered.health.to_string(),
+        weight: considered.weight,
+        load: considered.load.map(load),
+        source: considered.source.clone(),
+        verdict: considered.verdict.clone(),
     }
 }

@@ -142,7 +142,7 @@ async fn agree(request: &Request, cluster: &dyn Cluster) -> Result<Prepared, Fai
     let mut last: Option<Failure> = None;
     loop {
         let view = cluster.view(&apps).await;
-        let plan = match place(request, &view, &excluded, cluster) {
+        let plan = match place(request, &view, &excluded, cluster).await {
             Ok(plan) => plan,
             // What the nodes said tells the user more than that no other node is left.
             Err(failure) => return Err(last.unwrap_or(failure)),

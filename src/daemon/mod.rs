@@ -125,7 +125,9 @@ impl Daemon {
             node.tasks().spawn(listener.serve(node.clone()));
         }
         if has_registry {
-            node.tasks().spawn(view::keep_warm(node.clone()));
+            node.tasks().spawn(view::warm::keep_warm(node.clone()));
+            node.tasks()
+                .spawn(view::cluster::keep_current(node.clone()));
         }
         for warning in now.warnings() {
             warn!("{warning}");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dpipes_discovery::Directory;
+use dpipes_discovery::{Directory, Snapshot};
 use tokio::{net::UnixStream, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -30,7 +30,7 @@ use crate::{
     negotiate::rules::Others,
     plan::ClusterView,
     transport::{self, PeerAddress, Session, Side},
-    wire::message::{AppsOffered, Hello, Load, NodeView, Role, SourceView, Tried},
+    wire::message::{AppsOffered, Hello, Load, Role, SourceView, Tried},
 };
 
 /// The state that a daemon's tasks share.
@@ -47,6 +47,9 @@ pub(super) struct Node {
     runs: Runs,
     sessions: Sessions,
     directory: Directory,
+    /// Followed for as long as the node lives, so that a pipe's start reads memory.
+    registered: watch::Receiver<Arc<Snapshot>>,
+    cache: view::cluster::Cache,
     members: Members,
     versions: Versions,
     /// Stages now prepared or running.
@@ -105,6 +108,8 @@ impl Node {
             runs: Runs::default(),
             sessions: Sessions::default(),
             members: Members::default(),
+            registered: directory.subscribe(&view::primary_service()),
+            cache: view::cluster::Cache::default(),
             directory,
             versions: Versions::default(),
             stages: AtomicU32::new(0),
@@ -157,6 +162,27 @@ impl Node {
 
     pub(super) fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What the registries say of all nodes now.
+    pub(super) fn registered(&self) -> Arc<Snapshot> {
+        self.registered.borrow().clone()
+    }
+
+    /// The same, to wait for changes.
+    pub(super) fn follow_registered(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.registered.clone()
+    }
+
+    /// The settings, to be told that they changed from now on.
+    pub(super) fn follow_settings(&self) -> watch::Receiver<Settings> {
+        let mut settings = self.settings.clone();
+        settings.mark_unchanged();
+        settings
+    }
+
+    pub(super) fn cache(&self) -> &view::cluster::Cache {
+        &self.cache
     }
 
     pub(super) fn versions(&self) -> &Versions {
@@ -297,17 +323,8 @@ impl Node {
         access::check(&access, address.ip(), &members)
     }
 
-    /// Every node that is known, as `dpipes nodes` shows it.
-    pub(super) async fn nodes(self: &Arc<Self>) -> Vec<NodeView> {
-        view::nodes(self).await
-    }
-
     pub(super) fn runs(&self) -> &Runs {
         &self.runs
-    }
-
-    pub(super) fn source_views(&self) -> Vec<SourceView> {
-        view::sources(self)
     }
 }
 
@@ -330,7 +347,11 @@ impl Cluster for Arc<Node> {
     }
 
     async fn view(&self, apps: &BTreeSet<String>) -> ClusterView {
-        view::cluster(self, apps).await
+        view::cluster::view(self, apps).await
+    }
+
+    async fn near(&self, app: &str, view: &ClusterView) -> Vec<(String, Vec<NodeId>)> {
+        view::cluster::near(self, app, view).await
     }
 
     fn sources(&self) -> Vec<SourceView> {

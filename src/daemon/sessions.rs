@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -12,14 +12,29 @@ use super::{access, node::Node, view};
 use crate::{
     id::NodeId,
     transport::{self, Address, DialError, PeerAddress, Session, Timeouts},
-    wire::message::{Role, Tried},
+    wire::message::{AppsOffered, Role, Tried},
 };
+
+/// What nodes said of themselves when they were last met. It outlives their sessions.
+pub(super) type Greetings = HashMap<NodeId, Arc<Greeting>>;
+
+/// What a node said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    pub(super) apps: Option<AppsOffered>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) version: String,
+}
 
 /// Open sessions to other nodes, kept warm: a pipe that starts dials nobody who was dialled before.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_node: Mutex<HashMap<NodeId, Arc<AsyncMutex<Option<Session>>>>>,
+    by_node: Mutex<HashMap<NodeId, Slot>>,
+    /// Replaced as a whole when somebody says something new, so that whoever built on it sees that.
+    said: Mutex<Arc<Greetings>>,
 }
+
+type Slot = Arc<AsyncMutex<Option<Session>>>;
 
 // === impl Sessions ===
 
@@ -55,12 +70,48 @@ impl Sessions {
             if let Ok(mut slot) = slot.try_lock()
                 && slot.as_ref().is_none_or(Session::is_closed)
             {
+                self.note(node, session);
                 *slot = Some(session.clone());
             }
         }
     }
 
-    fn slot(&self, node: &NodeId) -> Arc<AsyncMutex<Option<Session>>> {
+    /// What nodes said of themselves. The same pointer as long as it is the same.
+    pub(super) fn said(&self) -> Arc<Greetings> {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&said)
+    }
+
+    fn note(&self, node: &NodeId, session: &Session) {
+        let hello = &session.peer().hello;
+        let greeting = Greeting {
+            apps: hello.apps.clone(),
+            labels: hello.labels.clone(),
+            version: hello.version.clone(),
+        };
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.get(node).is_none_or(|known| **known != greeting) {
+            Arc::make_mut(&mut said).insert(node.clone(), Arc::new(greeting));
+        }
+    }
+
+    /// Forgets the nodes that are not known any more and have no open session.
+    pub(super) fn forget(&self, known: impl Fn(&NodeId) -> bool) {
+        let mut by_node = self.by_node.lock().unwrap_or_else(PoisonError::into_inner);
+        by_node.retain(|node, slot| {
+            // Somebody dials it just now, or a session is open.
+            let is_used = slot.try_lock().map_or(true, |session| {
+                session.as_ref().is_some_and(|session| !session.is_closed())
+            });
+            known(node) || is_used || Arc::strong_count(slot) > 1
+        });
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.keys().any(|node| !by_node.contains_key(node)) {
+            Arc::make_mut(&mut said).retain(|node, _| by_node.contains_key(node));
+        }
+    }
+
+    fn slot(&self, node: &NodeId) -> Slot {
         let mut by_node = self.by_node.lock().unwrap_or_else(PoisonError::into_inner);
         by_node.entry(node.clone()).or_default().clone()
     }
@@ -84,6 +135,9 @@ impl Sessions {
             dial(own, node, addresses).await
         }?;
         own.serve_session(session.clone());
+        if node != own.id() {
+            self.note(node, &session);
+        }
         *slot = Some(session.clone());
         Ok(session)
     }

@@ -2,11 +2,8 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use thiserror::Error;
 
-use super::ClusterView;
+use super::{ClusterView, Listing, Tier};
 use crate::id::{NodeId, StageNumber};
-
-/// How many similar names an error lists: more are no help.
-const MAX_NEAR: usize = 3;
 
 /// A stage as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +41,8 @@ pub struct Candidates {
     pub constrained: bool,
     /// Indices into the view, ascending.
     nodes: Arc<[u32]>,
+    /// Where they were found: what is said of the app on each.
+    listing: Arc<Listing>,
 }
 
 /// Why a stage has no node.
@@ -57,8 +56,6 @@ pub enum PlanError {
         stage: StageNumber,
         /// The app.
         app: String,
-        /// Apps with similar names, the most similar first, and who offers them.
-        near: Vec<(String, Vec<NodeId>)>,
     },
     /// Somebody runs the app, but nobody who does fits.
     #[error("no node that offers the app `{app}` fits {constraint}")]
@@ -100,7 +97,7 @@ fn one(
 ) -> Result<Candidates, PlanError> {
     let pools = view.listing(&wanted.app).into_iter().chain([view.open()]);
     let mut misfit = None;
-    for pool in pools.filter(|pool| !pool.is_empty()) {
+    for pool in pools.filter(|pool| !pool.nodes().is_empty()) {
         match narrow(pool, wanted, view, avoid) {
             Ok(nodes) => {
                 return Ok(Candidates {
@@ -108,6 +105,7 @@ fn one(
                     app: wanted.app.clone(),
                     constrained: !wanted.constraints.is_empty(),
                     nodes,
+                    listing: Arc::clone(pool),
                 });
             }
             Err(constraint) => {
@@ -115,32 +113,32 @@ fn one(
             }
         }
     }
+    let names = |pool: &[u32]| pool.iter().map(|i| view.at(*i).node.clone()).collect();
     Err(match misfit {
         Some((constraint, pool)) => PlanError::NoFit {
             stage: wanted.stage,
             app: wanted.app.clone(),
             constraint,
-            nodes: pool.iter().map(|i| view.at(*i).node.clone()).collect(),
+            nodes: names(pool.nodes()),
         },
         None => PlanError::NoSuchApp {
             stage: wanted.stage,
             app: wanted.app.clone(),
-            near: near(&wanted.app, view),
         },
     })
 }
 
 /// The nodes of a pool that fit, or the first thing that none of them satisfies.
 fn narrow(
-    pool: &Arc<[u32]>,
+    pool: &Listing,
     wanted: &Wanted,
     view: &ClusterView,
     avoid: &BTreeSet<NodeId>,
 ) -> Result<Arc<[u32]>, String> {
-    if wanted.constraints.is_empty() && avoid.is_empty() && !view.is_blemished() {
-        return Ok(Arc::clone(pool));
+    if wanted.constraints.is_empty() && avoid.is_empty() && !pool.is_blemished() {
+        return Ok(Arc::clone(pool.nodes()));
     }
-    let mut nodes = pool.to_vec();
+    let mut nodes = pool.nodes().to_vec();
     for constraint in &wanted.constraints {
         nodes.retain(|index| constraint.fits(view, *index));
         if nodes.is_empty() {
@@ -152,9 +150,9 @@ fn narrow(
         let avoided: Vec<_> = avoid.iter().map(NodeId::as_str).collect();
         return Err(format!("`--avoid {}`", avoided.join(",")));
     }
-    nodes.retain(|index| view.at(*index).weight > 0);
+    nodes.retain(|index| view.weight_in(pool, *index) > 0);
     if nodes.is_empty() {
-        return Err("a weight above 0".to_owned());
+        return Err("a weight above 0: an operator took out all of them".to_owned());
     }
     if nodes.iter().any(|index| !view.at(*index).ejected) {
         nodes.retain(|index| !view.at(*index).ejected);
@@ -162,24 +160,28 @@ fn narrow(
     Ok(nodes.into())
 }
 
-/// Listed apps whose names are few edits away.
-fn near(app: &str, view: &ClusterView) -> Vec<(String, Vec<NodeId>)> {
-    // One edit in three characters: `srot` finds `sort`, and `cat` does not find `awk`.
-    let limit = (app.chars().count() / 3).max(1);
-    let mut names: Vec<_> = view
-        .app_names()
-        .map(|name| (strsim::damerau_levenshtein(app, name), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    names.sort();
-    names.truncate(MAX_NEAR);
-    let offers = |name: &String| {
-        let list = view.listing(name).into_iter().flat_map(|list| list.iter());
-        let mut nodes: Vec<_> = list.map(|i| view.at(*i).node.clone()).collect();
-        nodes.sort();
-        (name.clone(), nodes)
-    };
-    names.into_iter().map(|(_, name)| offers(name)).collect()
+/// Why a node that may offer the app is no candidate for a stage: the same rules as [`resolve`], asked about one node. `None` if it is
+/// one, or would be if others were not better.
+#[must_use]
+pub fn misfit(
+    wanted: &Wanted,
+    view: &ClusterView,
+    avoid: &BTreeSet<NodeId>,
+    candidates: &Candidates,
+    node: u32,
+) -> Option<String> {
+    let unmet = wanted.constraints.iter().find(|c| !c.fits(view, node));
+    if let Some(constraint) = unmet {
+        return Some(format!("does not fit {constraint}"));
+    }
+    if avoid.contains(&view.at(node).node) {
+        return Some("to be avoided".to_owned());
+    }
+    if view.weight_in(&candidates.listing, node) == 0 {
+        return Some("taken out by an operator (weight 0)".to_owned());
+    }
+    let out = view.at(node).ejected && candidates.indices().binary_search(&node).is_err();
+    out.then(|| "left out for a while: it lately did not answer".to_owned())
 }
 
 // === impl Constraint ===
@@ -215,6 +217,21 @@ impl Candidates {
     pub(crate) fn indices(&self) -> &[u32] {
         &self.nodes
     }
+
+    /// The nodes among which they were found.
+    pub(crate) fn pool(&self) -> &[u32] {
+        self.listing.nodes()
+    }
+
+    /// How well the app is on a node.
+    pub(crate) fn health(&self, view: &ClusterView, index: u32) -> Tier {
+        view.health_in(&self.listing, index)
+    }
+
+    /// The app's share of the work on a node.
+    pub(crate) fn weight(&self, view: &ClusterView, index: u32) -> u16 {
+        view.weight_in(&self.listing, index)
+    }
 }
 
 // === impl PlanError ===
@@ -232,7 +249,7 @@ impl PlanError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{NodeCandidate, Offered, Tier};
+    use crate::plan::{Index, Mark, NodeCandidate, Offered};
 
     fn name(name: &str) -> NodeId {
         NodeId::new(name).unwrap()
@@ -264,7 +281,7 @@ mod tests {
         constraints: Vec<Constraint>,
         avoid: &[&str],
     ) -> Result<Vec<String>, PlanError> {
-        let view = ClusterView::new(nodes, vec![]);
+        let view = ClusterView::new(nodes);
         let wanted = Wanted {
             stage: StageNumber::FIRST,
             app: app.to_owned(),
@@ -297,17 +314,80 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_app_names_those_that_look_like_it() {
-        let nodes = vec![
-            listed("b", &["sort", "stat"]),
-            listed("a", &["sort", "shred"]),
+    fn an_app_that_nobody_lists_has_no_node() {
+        for nodes in [vec![], vec![listed("a", &["sort"])]] {
+            let error = find(nodes, "srot", vec![], &[]).unwrap_err();
+            let (stage, app) = (StageNumber::FIRST, "srot".to_owned());
+            assert_eq!(error, PlanError::NoSuchApp { stage, app });
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_one_app_counts_for_that_app_alone() {
+        let index = Arc::new(Index::new(vec![
+            listed("a", &["sort", "cat"]),
+            listed("b", &["sort"]),
+            node("any", Offered::Any),
+        ]));
+        let mark = |health, weight| Mark { health, weight };
+        let said = [
+            ("a", mark(Tier::Passing, 0)),
+            ("any", mark(Tier::Passing, 10)),
+            ("stranger", mark(Tier::Passing, 10)),
         ];
-        let error = find(nodes, "srot", vec![], &[]).unwrap_err();
-        let near = vec![("sort".to_owned(), vec![name("a"), name("b")])];
-        let (stage, app) = (StageNumber::FIRST, "srot".to_owned());
-        assert_eq!(error, PlanError::NoSuchApp { stage, app, near });
-        let nothing = find(vec![], "sort", vec![], &[]).unwrap_err();
-        assert!(matches!(nothing, PlanError::NoSuchApp { near, .. } if near.is_empty()));
+        let sort = Arc::new(index.listing_with("sort", said));
+        let view = ClusterView::of(index, vec![("sort".to_owned(), sort)], None);
+        let names = |app: &str| {
+            let wanted = Wanted {
+                stage: StageNumber::FIRST,
+                app: app.to_owned(),
+                constraints: vec![],
+            };
+            let found = resolve(&[wanted], &view, &BTreeSet::new()).unwrap();
+            let names = found[0].nodes(&view).map(ToString::to_string);
+            names.collect::<Vec<_>>()
+        };
+        // Its operator took `sort` on `a` out; `cat` goes on there. A node that runs anything may name an app besides.
+        assert_eq!(names("sort"), ["b", "any"]);
+        assert_eq!(names("cat"), ["a"]);
+    }
+
+    #[test]
+    fn of_two_words_about_one_app_the_worse_counts() {
+        let with = |health, weight| NodeCandidate {
+            health,
+            weight,
+            ..listed("a", &["sort"])
+        };
+        let mark = |health, weight| Mark { health, weight };
+        for (node, said, expected) in [
+            (
+                with(Tier::Passing, 10),
+                mark(Tier::Critical, 10),
+                (Tier::Critical, 10),
+            ),
+            (
+                with(Tier::Warning, 10),
+                mark(Tier::Passing, 3),
+                (Tier::Warning, 3),
+            ),
+            (
+                with(Tier::Passing, 0),
+                mark(Tier::Passing, 3),
+                (Tier::Passing, 0),
+            ),
+            (
+                with(Tier::Passing, 3),
+                mark(Tier::Passing, 0),
+                (Tier::Passing, 0),
+            ),
+        ] {
+            let index = Arc::new(Index::new(vec![node]));
+            let listing = index.listing_with("sort", [("a", said)]);
+            let view = ClusterView::of(index, vec![], None);
+            let found = (view.health_in(&listing, 0), view.weight_in(&listing, 0));
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]

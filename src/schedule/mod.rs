@@ -8,6 +8,7 @@
 //! that does not answer is replaced before anything starts; within the class those that answer win ties. Then come nodes that want
 //! no more work, nodes their registry no longer lists, and broken ones as a last resort.
 
+mod explain;
 mod plan;
 mod policy;
 mod rank;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 pub use self::{
+    explain::{Considered, explain},
     plan::{Placed, Plan},
     policy::{Pack, Pin, Policy, PolicyName, Spread, UnknownPolicy},
     rank::Choices,

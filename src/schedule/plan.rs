@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::rank::Choices;
+use super::{Considered, rank::Choices};
 use crate::id::{NodeId, StageNumber};
 
 /// A pipeline with places. Its `Display` is the dry run.
@@ -31,6 +31,8 @@ pub struct Placed {
     pub why: String,
     /// Who would have been next, the best first; a few at most.
     pub alternatives: Vec<NodeId>,
+    /// Why this node and not another; filled in by [`explain`](super::explain), for it takes longer than the choice itself.
+    pub considered: Vec<Considered>,
 }
 
 // === impl Placed ===
@@ -49,6 +51,7 @@ impl Placed {
             candidates: u32::try_from(choices.candidates.indices().len()).unwrap_or(u32::MAX),
             why,
             alternatives: alternatives.collect(),
+            considered: Vec::new(),
         }
     }
 

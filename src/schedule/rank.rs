@@ -3,7 +3,7 @@ use std::{borrow::Cow, cmp::Ordering};
 use super::PlaceError;
 use crate::{
     id::NodeId,
-    plan::{Candidates, ClusterView, NodeCandidate, Tier},
+    plan::{Candidates, ClusterView, Tier},
 };
 
 /// Load is compared in eighths: what a node said a while ago is no finer than that, and coarse steps leave ties to the hash, so that
@@ -43,7 +43,7 @@ impl<'a> Choices<'a> {
             let left = |index: &u32| !excluded.contains(&&view.at(*index).node);
             nodes = nodes.iter().copied().filter(left).collect();
         }
-        let class_at = |index: &u32| class(view.at(*index));
+        let class_at = |index: &u32| class(candidates.health(view, *index));
         let Some(best) = nodes.iter().map(class_at).min() else {
             return Err(PlaceError::NoneLeft {
                 stage: candidates.stage,
@@ -63,23 +63,23 @@ impl<'a> Choices<'a> {
     }
 
     pub(super) fn rank(&self, index: u32) -> Rank {
-        let node = self.view.at(index);
-        let load = node.load.filter(|(_, capacity)| *capacity > 0);
+        let load = self.view.load_at(index);
+        let load = load.filter(|(_, capacity)| *capacity > 0);
         Rank {
-            unknown: node.health == Tier::Unknown,
+            unknown: self.candidates.health(self.view, index) == Tier::Unknown,
             // Nothing known speaks against a node whose load is not known.
             load: load.map_or(0, |(running, capacity)| {
                 u64::from(running) * LOAD_STEPS / u64::from(capacity)
             }),
-            weight: node.weight.max(1),
+            weight: self.candidates.weight(self.view, index).max(1),
             hash: mix(self.view.hash_at(index) ^ self.seed),
         }
     }
 }
 
 /// Whom to prefer whatever the policy says; see the module's documentation.
-fn class(node: &NodeCandidate) -> u8 {
-    match node.health {
+pub(super) const fn class(health: Tier) -> u8 {
+    match health {
         Tier::Passing | Tier::Unknown => 0,
         Tier::Warning => 1,
         Tier::Absent => 2,

@@ -39,7 +39,7 @@ fn plan_for(
     policy: PolicyName,
     seed: u64,
 ) -> Result<Plan, PlaceError> {
-    let view = ClusterView::new(nodes, vec![]);
+    let view = ClusterView::new(nodes);
     let candidates = resolve(&wanted(apps), &view, &BTreeSet::new()).unwrap();
     place(&candidates, &view, policy, &[], seed)
 }
@@ -146,7 +146,7 @@ fn pipes_spread_over_equal_nodes_and_weights_count() {
         weight: 20,
         ..node(0, &["sort"])
     };
-    let view = ClusterView::new(vec![double, node(1, &["sort"]), node(2, &["sort"])], vec![]);
+    let view = ClusterView::new(vec![double, node(1, &["sort"]), node(2, &["sort"])]);
     let candidates = resolve(&wanted(&["sort"]), &view, &BTreeSet::new()).unwrap();
     let mut counts = BTreeMap::new();
     for seed in 0..4000_u64 {
@@ -193,7 +193,7 @@ fn pin_takes_one_node_or_names_the_stage_that_has_none() {
 
 #[test]
 fn a_stage_whose_nodes_were_all_tried_is_named() {
-    let view = ClusterView::new(vec![node(0, &["cat"]), node(1, &["cat"])], vec![]);
+    let view = ClusterView::new(vec![node(0, &["cat"]), node(1, &["cat"])]);
     let candidates = resolve(&wanted(&["cat", "cat"]), &view, &BTreeSet::new()).unwrap();
     let second = StageNumber::new(2);
     let mut excluded = vec![(second, name(0))];
@@ -213,7 +213,7 @@ fn the_dry_run_is_a_table() {
     let nodes = vec![node(0, &["cat"]), here, node(1, &["sort"])];
     let mut wanted = wanted(&["cat", "sort"]);
     wanted[1].constraints.push(Constraint::Node(name(7)));
-    let view = ClusterView::new(nodes, vec![]);
+    let view = ClusterView::new(nodes);
     let candidates = resolve(&wanted, &view, &BTreeSet::new()).unwrap();
     let plan = place(&candidates, &view, PolicyName::Spread, &[], 0).unwrap();
     let expected = "\
@@ -263,7 +263,7 @@ proptest! {
         let nodes: Vec<_> = nodes.into_iter().enumerate()
             .map(|(index, candidate)| NodeCandidate { node: name(index), ..candidate })
             .collect();
-        let view = ClusterView::new(nodes, vec![]);
+        let view = ClusterView::new(nodes);
         let wanted: Vec<_> = stages.iter().enumerate().map(|(index, (app, zone))| Wanted {
             stage: StageNumber::from_index(index),
             app: (*app).to_owned(),

@@ -32,7 +32,7 @@ pub use self::{
     socket::Connected,
     stream::{RecvStream, SendStream},
 };
-pub use crate::mux::{DEFAULT_WINDOW, OpenError, SEND_QUEUE, Side, code};
+pub use crate::mux::{DEFAULT_WINDOW, OpenError, PING_EVERY, SEND_QUEUE, Side, code};
 
 #[cfg(test)]
 mod tests;

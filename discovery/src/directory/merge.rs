@@ -29,7 +29,7 @@ pub(super) fn merge(
         .iter()
         .map(|(node, entries)| {
             let mut candidate = one(names, folds, entries);
-            if candidate.instance.health == Health::Unknown
+            if candidate.probed
                 && let Some(health) = outliers.health(node)
             {
                 candidate.instance.health = health;
@@ -91,6 +91,7 @@ fn one(names: &[Arc<str>], folds: &[Fold], entries: &[(usize, &Known)]) -> Candi
         }
     }
     Candidate {
+        probed: instance.health == Health::Unknown,
         instance,
         addrs,
         absent: entries.iter().all(|(_, known)| known.is_absent()),
@@ -192,5 +193,7 @@ mod tests {
         let all = merged(&folds, &outliers).candidates;
         let healths: Vec<_> = all.iter().map(|c| c.instance.health).collect();
         assert_eq!(healths, [Health::Critical, Health::Passing]);
+        let probed: Vec<_> = all.iter().map(|c| c.probed).collect();
+        assert_eq!(probed, [true, false]);
     }
 }

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -175,18 +176,20 @@ impl Directory {
         receiver.borrow().clone()
     }
 
-    /// Every service that any registry lists, for near names; each registry's error beside it.
+    /// Every service that any registry lists, and the error of each registry that does not say; [`FIRST_ANSWER`] at most.
     pub async fn services(&self) -> (BTreeSet<ServiceName>, Vec<(Arc<str>, RegistryError)>) {
         let shared = &self.owner.shared;
+        let asked = shared.registries.iter().map(|registry| {
+            let services = registry.services();
+            tokio::time::timeout(FIRST_ANSWER, services)
+        });
         let (mut all, mut errors) = (BTreeSet::new(), Vec::new());
-        for (registry, name) in shared.registries.iter().zip(shared.names.iter()) {
-            match tokio::time::timeout(FIRST_ANSWER, registry.services()).await {
-                Ok(Ok(services)) => all.extend(services),
-                Ok(Err(error)) => errors.push((Arc::clone(name), error)),
-                Err(_) => {
-                    let error = RegistryError::unavailable("no answer in time");
-                    errors.push((Arc::clone(name), error));
-                }
+        for (answer, name) in join_all(asked).await.into_iter().zip(shared.names.iter()) {
+            let answer =
+                answer.unwrap_or_else(|_| Err(RegistryError::unavailable("no answer in time")));
+            match answer {
+                Ok(services) => all.extend(services),
+                Err(error) => errors.push((Arc::clone(name), error)),
             }
         }
         (all, errors)
@@ -195,22 +198,28 @@ impl Directory {
     /// A dial failed: leaves the node out for 5 s, doubling to 60 s, and tells the registries.
     pub fn failed(&self, node: &NodeId) {
         let shared = &self.owner.shared;
-        lock(&shared.outliers).failed(node, Instant::now());
+        let changed = lock(&shared.outliers).failed(node, Instant::now());
         // A full queue drops the hint, and the node is ejected nevertheless.
         let _ = shared.suspects.try_send(node.clone());
-        shared.republish();
+        if changed {
+            shared.republish(node);
+        }
     }
 
     /// A dial or a request went well: the node is used again.
     pub fn succeeded(&self, node: &NodeId) {
-        lock(&self.owner.shared.outliers).succeeded(node);
-        self.owner.shared.republish();
+        let changed = lock(&self.owner.shared.outliers).succeeded(node);
+        if changed {
+            self.owner.shared.republish(node);
+        }
     }
 
     /// A probe of a node whose registry knows no health ended.
     pub fn probed(&self, node: &NodeId, probe: Probe) {
-        lock(&self.owner.shared.outliers).probed(node, probe, Instant::now());
-        self.owner.shared.republish();
+        let changed = lock(&self.owner.shared.outliers).probed(node, probe, Instant::now());
+        if changed {
+            self.owner.shared.republish(node);
+        }
     }
 }
 
@@ -223,10 +232,13 @@ impl fmt::Debug for Owner {
 // === impl Shared ===
 
 impl Shared {
-    /// Publishes every feed anew, after an ejection began or ended.
-    fn republish(&self) {
+    /// Publishes every feed anew that has this node, after its ejection began or ended. Every pipe's start reports its nodes: feeds
+    /// without them must cost nothing.
+    fn republish(&self, node: &NodeId) {
         for running in lock(&self.feeds).values() {
-            running.feed.publish();
+            if running.feed.has(node) {
+                running.feed.publish();
+            }
         }
         self.changed.notify_one();
     }
@@ -246,10 +258,18 @@ impl Feed {
         deadline
     }
 
+    fn has(&self, node: &NodeId) -> bool {
+        let snapshot = self.snapshot.borrow();
+        let candidates = &snapshot.candidates;
+        candidates
+            .binary_search_by(|candidate| candidate.instance.node.cmp(node))
+            .is_ok()
+    }
+
     fn publish(&self) {
         self.snapshot.send_if_modified(|last| {
             // Under this lock, so that an older merge never replaces a newer one.
-            let new = {
+            let mut new = {
                 let (folds, outliers) = (lock(&self.folds), lock(&self.outliers));
                 merge::merge(
                     &self.service,
@@ -260,6 +280,10 @@ impl Feed {
                 )
             };
             let differs = new.differs(last);
+            if new.candidates == last.candidates {
+                // The same pointer for the same set: whoever built something on it need not look.
+                new.candidates = Arc::clone(&last.candidates);
+            }
             *last = Arc::new(new);
             differs
         });

@@ -44,33 +44,38 @@ struct Outlier {
 // === impl Outliers ===
 
 impl Outliers {
-    /// A dial or a probe failed. Failures during an ejection do not lengthen it.
-    pub(super) fn failed(&mut self, node: &NodeId, now: Instant) {
+    /// A dial or a probe failed. Failures during an ejection do not lengthen it. Returns whether that changed anything.
+    pub(super) fn failed(&mut self, node: &NodeId, now: Instant) -> bool {
         let outlier = self.nodes.entry(node.clone()).or_default();
         if outlier.is_out(now) {
-            return;
+            return false;
         }
         let wait = EJECT_FIRST.saturating_mul(1 << outlier.ejections.min(8));
         outlier.until = Some(now + wait.min(EJECT_MAX));
         outlier.ejections += 1;
+        true
     }
 
-    /// The node did something well: all is forgiven.
-    pub(super) fn succeeded(&mut self, node: &NodeId) {
-        if let Some(outlier) = self.nodes.get_mut(node) {
-            (outlier.until, outlier.ejections, outlier.lost) = (None, 0, 0);
-            outlier.probed = outlier.probed.map(|_| Health::Passing);
-        }
+    /// The node did something well: all is forgiven. Returns whether there was anything to forgive.
+    pub(super) fn succeeded(&mut self, node: &NodeId) -> bool {
+        let Some(outlier) = self.nodes.get_mut(node) else {
+            return false;
+        };
+        let before = (outlier.until, outlier.probed);
+        (outlier.until, outlier.ejections, outlier.lost) = (None, 0, 0);
+        outlier.probed = outlier.probed.map(|_| Health::Passing);
+        before != (outlier.until, outlier.probed)
     }
 
-    /// A probe ended.
-    pub(super) fn probed(&mut self, node: &NodeId, probe: Probe, now: Instant) {
-        if probe == Probe::Answered {
-            self.succeeded(node);
+    /// A probe ended. Returns whether that changed anything.
+    pub(super) fn probed(&mut self, node: &NodeId, probe: Probe, now: Instant) -> bool {
+        let changed = if probe == Probe::Answered {
+            self.succeeded(node)
         } else {
-            self.failed(node, now);
-        }
+            self.failed(node, now)
+        };
         let outlier = self.nodes.entry(node.clone()).or_default();
+        let before = outlier.probed;
         match probe {
             Probe::Answered => outlier.probed = Some(Health::Passing),
             Probe::Refused => outlier.probed = Some(Health::Critical),
@@ -81,6 +86,7 @@ impl Outliers {
                 }
             }
         }
+        changed || before != outlier.probed
     }
 
     /// Whether the node is to be left out now.

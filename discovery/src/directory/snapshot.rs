@@ -24,6 +24,8 @@ pub struct Candidate {
     pub instance: Instance,
     /// Where it is dialled, one after the other.
     pub addrs: Vec<Address>,
+    /// No registry that counts knows its health: what the instance says of it comes from probes, if from anything.
+    pub probed: bool,
     /// Missing from the last answer of every registry that knew it, and not given up yet.
     pub absent: bool,
     /// To be left out for a while, for it lately failed.

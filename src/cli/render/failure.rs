@@ -52,6 +52,7 @@ fn of_failure(failure: &Failure, scene: Scene<'_>) -> Message {
             sources,
             nodes,
         } => no_such_app(*stage, app, near, sources, *nodes, scene),
+        Failure::NoRegistry { sources } => no_registry(sources),
         Failure::NoFit {
             stage,
             app,
@@ -237,6 +238,23 @@ fn no_such_app(
     .with_help(help)
 }
 
+fn no_registry(sources: &[SourceView]) -> Message {
+    let unread: Vec<&str> = sources
+        .iter()
+        .filter(|source| source.age_ms.is_none())
+        .map(|source| source.name.as_str())
+        .collect();
+    let asked: Vec<String> = sources.iter().map(source).collect();
+    Message {
+        label: Some(format!("asked {}", asked.join(", "))),
+        ..Message::new(format!(
+            "no other node is known: nothing was read yet from the registry {}",
+            unread.join(" and ")
+        ))
+    }
+    .with_help("whether the entry reaches its registry: dpipes doctor")
+}
+
 fn refused(node: Option<&NodeId>, address: &str, refusal: &Refusal, scene: Scene<'_>) -> Message {
     let who = match node {
         Some(node) if address.is_empty() => node.to_string(),
@@ -362,6 +380,11 @@ fn source(source: &SourceView) -> String {
 }
 
 fn names(nodes: &[NodeId]) -> String {
+    /// More names than this are a number: a line is for reading.
+    const MAX_NAMES: usize = 4;
+    if nodes.len() > MAX_NAMES {
+        return plural(nodes.len() as u64, "node");
+    }
     nodes
         .iter()
         .map(NodeId::as_str)
@@ -598,6 +621,20 @@ mod tests {
           = help: every stage was ended; give it longer, or leave --timeout out
         "##);
         assert_snapshot!(shown(Failure::Aborted { reason: "interrupted".to_owned(), signal: Some(2) }), @"error: stopped: interrupted");
+        let source = |name: &str, age_ms, stale: Option<&str>| SourceView {
+            name: name.to_owned(),
+            age_ms,
+            stale: stale.map(str::to_owned),
+        };
+        let sources = vec![
+            source("consul", None, Some("connection refused")),
+            source("static", Some(1_500), None),
+        ];
+        assert_snapshot!(shown(Failure::NoRegistry { sources }), @r##"
+        error: no other node is known: nothing was read yet from the registry consul
+          = note: asked consul [connection refused], static (1.5s ago)
+          = help: whether the entry reaches its registry: dpipes doctor
+        "##);
         assert_snapshot!(shown(Failure::Entry { detail: "it is leaving".to_owned() }), @r##"
         error: the entry failed: it is leaving
           = help: see what is wrong there: dpipes doctor

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     cli::{exit, render::views::Finding},
     id::PipeId,
-    wire::message::{AppView, Ending, Exit, NodeView, Outcome, SourceView, StagePlan, StageRecord},
+    wire::message::{
+        AppView, Ending, Exit, NodeView, OfferView, Outcome, SourceView, StagePlan, StageRecord,
+    },
 };
 
 /// The name of the contract.
@@ -39,6 +41,25 @@ pub(crate) fn apps(apps: &[AppView], any: &[crate::id::NodeId], sources: &[Sourc
     let apps = apps.iter().map(|app| line("app", json!(app)));
     let any = (!any.is_empty()).then(|| line("any-app", json!({ "nodes": any })));
     apps.chain(any)
+        .chain(sources.iter().map(|source| line("source", json!(source))))
+        .collect()
+}
+
+/// One object for each node that lists the app, then one for the nodes that run any program.
+pub(crate) fn app(
+    app: &str,
+    offers: &[OfferView],
+    any: &[crate::id::NodeId],
+    sources: &[SourceView],
+) -> String {
+    let offers = offers.iter().map(|offer| {
+        let mut object = json!(offer);
+        object["app"] = json!(app);
+        line("offer", object)
+    });
+    let any = (!any.is_empty()).then(|| line("any-app", json!({ "nodes": any })));
+    offers
+        .chain(any)
         .chain(sources.iter().map(|source| line("source", json!(source))))
         .collect()
 }

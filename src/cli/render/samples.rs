@@ -94,5 +94,6 @@ pub(crate) fn plan(index: usize) -> StagePlan {
         } else {
             vec![]
         },
+        considered: vec![],
     }
 }

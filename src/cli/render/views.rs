@@ -10,7 +10,8 @@ use super::{
 use crate::{
     id::{NodeId, PipeId},
     wire::message::{
-        AppView, AppsOffered, Ending, NodeState, NodeView, Outcome, SourceView, StagePlan,
+        AppView, AppsOffered, Ending, Load, NodeState, NodeView, OfferView, Outcome, SourceView,
+        StagePlan,
     },
 };
 
@@ -49,6 +50,14 @@ pub(crate) trait Output {
     fn nodes(&self, nodes: &[NodeView], sources: &[SourceView]) -> String;
     /// The apps that are known.
     fn apps(&self, apps: &[AppView], any: &[NodeId], sources: &[SourceView]) -> String;
+    /// Who offers one app.
+    fn app(
+        &self,
+        app: &str,
+        offers: &[OfferView],
+        any: &[NodeId],
+        sources: &[SourceView],
+    ) -> String;
     /// What `doctor` found.
     fn findings(&self, findings: &[Finding]) -> String;
 }
@@ -72,6 +81,41 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
 }
 
+fn busy(load: Option<Load>) -> String {
+    match load {
+        None => "-".to_owned(),
+        Some(load) if load.capacity == 0 => load.stages.to_string(),
+        Some(load) => format!("{}/{}", load.stages, load.capacity),
+    }
+}
+
+/// Why each stage runs where it does and not elsewhere, where there was anything to choose.
+fn considered(plan: &[StagePlan]) -> String {
+    let mut rows = vec![row(["stage", "node", "health", "weight", "load", "why"])];
+    for stage in plan.iter().filter(|stage| stage.considered.len() > 1) {
+        for (index, one) in stage.considered.iter().enumerate() {
+            let mark = if index == 0 { "*" } else { "" };
+            rows.push(vec![
+                format!("{}{mark}", stage.stage),
+                one.node.to_string(),
+                one.health.clone(),
+                one.weight.to_string(),
+                busy(one.load),
+                one.verdict.clone(),
+            ]);
+        }
+        let more = (stage.candidates as usize).saturating_sub(stage.considered.len());
+        if more > 0 {
+            let text = format!("and {} more", plural(more as u64, "node"));
+            rows.push(row(["", &text, "", "", "", ""]));
+        }
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    format!("\n{}", columns(2, &rows))
+}
+
 fn list(nodes: &[NodeId]) -> String {
     nodes
         .iter()
@@ -90,6 +134,9 @@ impl Human {
             NodeState::Unknown => "unknown",
             NodeState::Draining => "draining",
             NodeState::Avoided => "avoided",
+            NodeState::Out => "out",
+            NodeState::Absent => "absent",
+            NodeState::Critical => "critical",
             NodeState::Other => "?",
         };
         let apps = match &node.apps {
@@ -102,11 +149,7 @@ impl Human {
                 .join(","),
             Some(AppsOffered::Listed(apps)) => apps.len().to_string(),
         };
-        let load = match node.load {
-            None => "-".to_owned(),
-            Some(load) if load.capacity == 0 => load.stages.to_string(),
-            Some(load) => format!("{}/{}", load.stages, load.capacity),
-        };
+        let load = busy(node.load);
         let mut seen = node.seen_ms.map_or_else(|| "-".to_owned(), age);
         if !node.detail.is_empty() {
             seen.push_str(&format!(" ({})", node.detail));
@@ -128,6 +171,12 @@ impl Human {
                 .iter()
                 .map(|(key, value)| format!("{key}={value}"))
                 .collect();
+            cells.insert(7, node.known_ms.map_or_else(|| "-".to_owned(), age));
+            cells.insert(
+                6,
+                node.weight
+                    .map_or_else(|| "-".to_owned(), |w| w.to_string()),
+            );
             cells.insert(
                 3,
                 if labels.is_empty() {
@@ -217,8 +266,9 @@ impl Output for Human {
             "did not agree"
         };
         format!(
-            "{}  {agreed} in {elapsed_ms} ms; nothing was started\n",
-            columns(2, &rows)
+            "{}  {agreed} in {elapsed_ms} ms; nothing was started\n{}",
+            columns(2, &rows),
+            considered(plan)
         )
     }
 
@@ -227,6 +277,8 @@ impl Output for Human {
             "NAME", "ADDRESS", "STATE", "APPS", "LOAD", "VERSION", "SOURCE", "SEEN",
         ]);
         if self.wide {
+            heading.insert(7, "KNOWN".to_owned());
+            heading.insert(6, "WEIGHT".to_owned());
             heading.insert(3, "LABELS".to_owned());
         }
         let rows: Vec<_> = std::iter::once(heading)
@@ -251,6 +303,42 @@ impl Output for Human {
             ));
         } else if apps.is_empty() {
             text.push_str("no app is known\n");
+        }
+        text + &stale(sources)
+    }
+
+    fn app(
+        &self,
+        _app: &str,
+        offers: &[OfferView],
+        any: &[NodeId],
+        sources: &[SourceView],
+    ) -> String {
+        let mut text = String::new();
+        if !offers.is_empty() {
+            let heading = row(["NODE", "HEALTH", "WEIGHT", "VERSION", "SOURCE", "KNOWN"]);
+            let rows = offers.iter().map(|offer| {
+                let mut known = offer.known_ms.map_or_else(|| "-".to_owned(), age);
+                if !offer.detail.is_empty() {
+                    known.push_str(&format!(" ({})", offer.detail));
+                }
+                vec![
+                    offer.node.to_string(),
+                    offer.health.clone(),
+                    offer.weight.to_string(),
+                    offer.version.clone().unwrap_or_else(|| "-".to_owned()),
+                    offer.source.clone(),
+                    known,
+                ]
+            });
+            let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
+            text.push_str(&columns(0, &rows));
+        }
+        if !any.is_empty() {
+            text.push_str(&format!(
+                "any program of its search path is run by: {}\n",
+                list(any)
+            ));
         }
         text + &stale(sources)
     }
@@ -307,6 +395,16 @@ impl Output for Json {
         json::apps(apps, any, sources)
     }
 
+    fn app(
+        &self,
+        app: &str,
+        offers: &[OfferView],
+        any: &[NodeId],
+        sources: &[SourceView],
+    ) -> String {
+        json::app(app, offers, any, sources)
+    }
+
     fn findings(&self, findings: &[Finding]) -> String {
         json::findings(findings)
     }
@@ -333,6 +431,16 @@ impl Output for Quiet {
         String::new()
     }
 
+    fn app(
+        &self,
+        _app: &str,
+        _offers: &[OfferView],
+        _any: &[NodeId],
+        _sources: &[SourceView],
+    ) -> String {
+        String::new()
+    }
+
     fn findings(&self, _findings: &[Finding]) -> String {
         String::new()
     }
@@ -347,7 +455,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::render::samples::{complete, node, plan},
-        wire::message::Load,
+        wire::message::Considered,
     };
 
     fn some_nodes() -> (Vec<NodeView>, Vec<SourceView>) {
@@ -368,6 +476,8 @@ mod tests {
             labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
             source: "static".to_owned(),
             seen_ms: Some(2_000),
+            weight: Some(10),
+            known_ms: Some(70_000),
         };
         let avoided = NodeView {
             node: node("node-c"),
@@ -378,6 +488,8 @@ mod tests {
             version: None,
             labels: BTreeMap::new(),
             seen_ms: Some(41_000),
+            weight: None,
+            known_ms: None,
             ..up.clone()
         };
         let source = SourceView {
@@ -428,6 +540,66 @@ mod tests {
         assert_snapshot!(Json.apps(&apps, &[node("c")], &[]), @r##"
         {"app":"sort","kind":"app","nodes":["a","b"],"schema":"dpipes/v1"}
         {"kind":"any-app","nodes":["c"],"schema":"dpipes/v1"}
+        "##);
+    }
+
+    #[test]
+    fn one_app_is_a_table_of_its_nodes() {
+        let offer = |name: &str, weight, detail: &str| OfferView {
+            node: node(name),
+            health: "passing".to_owned(),
+            weight,
+            detail: detail.to_owned(),
+            version: Some("9.1".to_owned()),
+            source: "consul".to_owned(),
+            known_ms: Some(1_200),
+        };
+        let offers = [
+            offer("a", 10, ""),
+            offer("b", 0, "taken out by an operator"),
+        ];
+        assert_snapshot!(Human::default().app("sort", &offers, &[node("c")], &some_nodes().1), @r##"
+        NODE  HEALTH   WEIGHT  VERSION  SOURCE  KNOWN
+        a     passing  10      9.1      consul  1.2s
+        b     passing  0       9.1      consul  1.2s (taken out by an operator)
+        any program of its search path is run by: c
+        note: what static says is out of date, 70s old: the file is gone
+        "##);
+        assert_snapshot!(Json.app("sort", &offers[..1], &[], &[]), @r##"
+        {"app":"sort","detail":"","health":"passing","kind":"offer","known_ms":1200,"node":"a","schema":"dpipes/v1","source":"consul","version":"9.1","weight":10}
+        "##);
+    }
+
+    #[test]
+    fn a_choice_is_explained() {
+        let one = |name: &str, weight, verdict: &str| Considered {
+            node: node(name),
+            health: "passing".to_owned(),
+            weight,
+            load: Some(Load {
+                stages: 2,
+                capacity: 16,
+            }),
+            source: "static".to_owned(),
+            verdict: verdict.to_owned(),
+        };
+        let chosen = StagePlan {
+            candidates: 5,
+            considered: vec![
+                one("node-c", 10, "least loaded of 2"),
+                one("node-d", 0, "taken out by an operator (weight 0)"),
+            ],
+            ..plan(1)
+        };
+        assert_snapshot!(Human::default().check(PipeId::from_u128(1), &[chosen], 14, &complete(&[])), @r##"
+        stage  app   node           address         via     version  answer
+          2      sort  node-c (of 5)  10.0.0.12:3747  static  9.4      accepted
+          agreed in 14 ms; nothing was started
+
+          stage  node              health   weight  load  why
+          2*     node-c            passing  10      2/16  least loaded of 2
+          2      node-d            passing  0       2/16  taken out by an operator (weight 0)
+                 and 3 more nodes
         "##);
     }
 

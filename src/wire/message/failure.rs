@@ -44,6 +44,11 @@ pub enum Failure {
         /// How many nodes are known.
         nodes: u32,
     },
+    /// No node but the entry is known, for a registry was never read. Status 125.
+    NoRegistry {
+        /// The registries, each with its error.
+        sources: Vec<SourceView>,
+    },
     /// Nodes offer the app, but none fits the constraint in the pipeline or `--avoid`. Status 126.
     NoFit {
         /// The stage.

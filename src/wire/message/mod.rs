@@ -22,9 +22,9 @@ pub use self::{
         Wiring,
     },
     purpose::{LinkEndpoint, Purpose},
-    query::{AppView, NodeState, NodeView, Query, Reply, SourceView},
+    query::{AppView, NodeState, NodeView, OfferView, Query, Reply, SourceView},
     record::{Exit, LinkEnd, StageProgress, StageRecord, milliseconds},
-    run::{FromEntry, RunMode, RunOptions, RunRequest, StagePlan, StderrMode, ToEntry},
+    run::{Considered, FromEntry, RunMode, RunOptions, RunRequest, StagePlan, StderrMode, ToEntry},
     session::{AppsOffered, Hello, Load, Role},
 };
 

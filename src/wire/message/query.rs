@@ -13,6 +13,11 @@ pub enum Query {
     Nodes,
     /// What they offer.
     Apps,
+    /// Who offers one app, and how well it is there.
+    App {
+        /// Its name.
+        app: String,
+    },
     /// A query of a newer peer.
     #[serde(other)]
     Unknown,
@@ -35,6 +40,20 @@ pub enum Reply {
         apps: Vec<AppView>,
         /// Nodes that run any program of their search path.
         any: Vec<NodeId>,
+        /// Where the knowledge comes from.
+        sources: Vec<SourceView>,
+    },
+    /// Who offers one app.
+    App {
+        /// Its name.
+        app: String,
+        /// The nodes that list it, by name.
+        offers: Vec<OfferView>,
+        /// Nodes that run any program of their search path.
+        any: Vec<NodeId>,
+        /// Apps with similar names, where nobody lists this one, and who offers them.
+        #[serde(default)]
+        near: Vec<(String, Vec<NodeId>)>,
         /// Where the knowledge comes from.
         sources: Vec<SourceView>,
     },
@@ -72,6 +91,12 @@ pub struct NodeView {
     /// Age of the last sign of life.
     #[serde(default)]
     pub seen_ms: Option<u64>,
+    /// Its share of the work, where a registry tells it; 0 takes none.
+    #[serde(default)]
+    pub weight: Option<u16>,
+    /// Age of the newest answer of a registry that lists it.
+    #[serde(default)]
+    pub known_ms: Option<u64>,
 }
 
 /// Whether a node can be used.
@@ -88,9 +113,37 @@ pub enum NodeState {
     Draining,
     /// It did not answer and is left alone for a while.
     Avoided,
+    /// An operator took it out: its weight is 0.
+    Out,
+    /// Its registry no longer lists it.
+    Absent,
+    /// Its registry says that it is broken.
+    Critical,
     /// A state of a newer peer.
     #[serde(other)]
     Other,
+}
+
+/// An app on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferView {
+    /// The node.
+    pub node: NodeId,
+    /// How well the app is there: `passing`, `unknown`, `warning`, `absent` or `critical`.
+    pub health: String,
+    /// Its share of the work; 0 takes none.
+    pub weight: u16,
+    /// What else speaks against it, as `lately did not answer`.
+    #[serde(default)]
+    pub detail: String,
+    /// The app's version, where the registry tells it.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Which registries tell of it.
+    pub source: String,
+    /// Age of the newest answer of a registry that lists it.
+    #[serde(default)]
+    pub known_ms: Option<u64>,
 }
 
 /// An app and who offers it.

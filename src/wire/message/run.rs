@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Accept, Outcome, StageProgress};
+use super::{Accept, Load, Outcome, StageProgress};
 use crate::{
     id::{NodeId, PipeId, StageNumber},
     media::Format,
@@ -158,4 +158,25 @@ pub struct StagePlan {
     /// Options the node ignored.
     #[serde(default)]
     pub ignored: Vec<String>,
+    /// The nodes that were looked at, the chosen one first; only with [`RunMode::Check`], and a few at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub considered: Vec<Considered>,
+}
+
+/// A node that was looked at for a stage, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Considered {
+    /// The node.
+    pub node: NodeId,
+    /// How well the app is there: `passing`, `unknown`, `warning`, `absent` or `critical`.
+    pub health: String,
+    /// The app's share of the work there; 0 takes none.
+    pub weight: u16,
+    /// How busy the node is, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    /// Which registry told of it.
+    pub source: String,
+    /// Why it was chosen, or why not.
+    pub verdict: String,
 }

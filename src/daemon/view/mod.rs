@@ -1,0 +1,121 @@
+//! Who is there: what the registries say, what the nodes said themselves, and which of them answer.
+//!
+//! [`cluster`] is what a pipe's start reads; [`people`] is what `dpipes nodes` and `dpipes apps` show; [`warm`] keeps sessions open and looks
+//! whether the nodes answer of which no registry says so.
+
+pub(super) mod cluster;
+mod index;
+pub(super) mod people;
+pub(super) mod warm;
+
+use std::time::Duration;
+
+use dpipes_discovery::{
+    Candidate, Health, NodeEntry, NodeId as RegistryNode, NodeList, ServiceName,
+};
+
+use super::{node::Node, settings::StaticNode};
+use crate::{
+    id::NodeId,
+    plan::Tier,
+    wire::message::{SourceView, milliseconds},
+};
+
+/// The service that every node registers.
+const PRIMARY: &str = "dpipesd";
+
+/// What stands before an app's name in the service that offers it.
+pub(super) const APP_PREFIX: &str = "dp.";
+
+/// Port of a node whose address names none.
+pub(super) const DEFAULT_PORT: u16 = 3_747;
+
+/// How long a pipe's start, or a question of a person, waits for what is not in memory yet. The first use of an app or a node pays it,
+/// later ones do not.
+const FIRST_USE: Duration = Duration::from_secs(2);
+
+/// A static list as the registry takes it.
+pub(super) fn node_list(nodes: &[StaticNode]) -> Result<NodeList, String> {
+    let entry = |node: &StaticNode| {
+        let name = RegistryNode::new(node.name.as_str()).map_err(|error| error.to_string())?;
+        let entry = NodeEntry::new(name, &node.addr)?
+            .with_weight(node.weight)
+            .with_labels(node.labels.clone());
+        match &node.apps {
+            Some(apps) => entry.with_apps(apps.iter().cloned()),
+            None => Ok(entry),
+        }
+    };
+    nodes.iter().map(entry).collect()
+}
+
+/// The name under which nodes are registered.
+pub(super) fn primary_service() -> ServiceName {
+    ServiceName::new(PRIMARY).expect("a constant that is a legal name")
+}
+
+/// The service that offers an app. A name that no registry can carry is nobody's service.
+fn app_service(app: &str) -> Option<ServiceName> {
+    ServiceName::new(format!("{APP_PREFIX}{app}")).ok()
+}
+
+/// How well a registry says that an instance is.
+const fn tier(candidate: &Candidate) -> Tier {
+    match candidate.instance.health {
+        _ if candidate.absent => Tier::Absent,
+        Health::Passing => Tier::Passing,
+        Health::Unknown => Tier::Unknown,
+        Health::Warning => Tier::Warning,
+        Health::Critical => Tier::Critical,
+    }
+}
+
+/// Whether the registry lists this node at this address.
+pub(super) async fn is_listed(own: &Node, node: &NodeId, address: &str) -> bool {
+    let registered = own.directory().snapshot(&primary_service()).await;
+    registered.candidates.iter().any(|candidate| {
+        candidate.instance.node.as_str() == node.as_str()
+            && candidate
+                .addrs
+                .iter()
+                .any(|listed| listed.to_string() == address)
+    })
+}
+
+/// Where the registry says that this node is dialled.
+pub(super) fn listed_address(own: &Node) -> Option<String> {
+    let registered = own.registered();
+    let candidates = &registered.candidates;
+    // Sorted by name, as every snapshot is.
+    let at = candidates
+        .binary_search_by(|candidate| candidate.instance.node.as_str().cmp(own.id().as_str()));
+    let candidate = &candidates[at.ok()?];
+    candidate.addrs.first().map(ToString::to_string)
+}
+
+/// Tells the directory what came of a session that a pipe needed.
+pub(super) fn report(node: &Node, id: &NodeId, reached: bool) {
+    let Ok(id) = RegistryNode::new(id.as_str()) else {
+        return;
+    };
+    if reached {
+        node.directory().succeeded(&id);
+    } else {
+        node.directory().failed(&id);
+    }
+}
+
+/// Where the knowledge comes from, and how old it is.
+pub(super) fn sources(node: &Node) -> Vec<SourceView> {
+    let view = |source: &dpipes_discovery::Source| SourceView {
+        name: source.name.to_string(),
+        age_ms: source.updated.map(|at| milliseconds(at.elapsed())),
+        stale: source.stale.clone(),
+    };
+    node.registered().sources.iter().map(view).collect()
+}
+
+/// Registries allow the same names as dpipes does; one that is not legal here is skipped.
+fn own_id(node: &RegistryNode) -> Option<NodeId> {
+    NodeId::new(node.as_str()).ok()
+}
