@@ -403,6 +403,8 @@ mod tests {
             labels: BTreeMap::new(),
             source: "static".to_owned(),
             seen_ms: None,
+            weight: None,
+            known_ms: None,
         };
         let own = env!("CARGO_PKG_VERSION");
         assert_eq!(node(&view(NodeState::Up, own)).state, Health::Ok);

@@ -1,9 +1,6 @@
 //! Who may connect over TCP. A decision needs the peer's address and what the registry lists, nothing else.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::settings::Access;
 
@@ -15,19 +12,29 @@ pub(super) struct NotAllowed {
     why: String,
 }
 
-/// Decides about a peer. `members` are the addresses of the nodes that the registry lists, in any state of health.
+// === impl NotAllowed ===
+
+impl NotAllowed {
+    /// The same, with what came of another look.
+    pub(super) fn because(mut self, why: &str) -> Self {
+        self.why = format!("{}, and {why}", self.why);
+        self
+    }
+}
+
+/// Decides about a peer. `members` tells whether its address is that of a node that the registry lists, and how many are known.
 pub(super) fn check(
     access: &Access,
     peer: IpAddr,
-    members: &BTreeSet<IpAddr>,
+    members: (bool, usize),
 ) -> Result<(), NotAllowed> {
     let peer = canonical(peer);
     let why = match access {
         Access::Open => return Ok(()),
         _ if peer.is_loopback() => return Ok(()),
         Access::Local => "is not this machine, and only this machine may connect".to_owned(),
-        Access::Members if members.contains(&peer) => return Ok(()),
-        Access::Members => format!("is not a member ({} known)", members.len()),
+        Access::Members if members.0 => return Ok(()),
+        Access::Members => format!("is not a member ({} known)", members.1),
         Access::Networks(networks)
             if networks
                 .iter()
@@ -84,25 +91,24 @@ mod tests {
             Access::Open,
         ] {
             for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-                assert_eq!(check(&access, ip(address), &BTreeSet::new()), Ok(()));
+                assert_eq!(check(&access, ip(address), (false, 0)), Ok(()));
             }
         }
     }
 
     #[test]
     fn members_are_those_the_registry_lists_and_nobody_else() {
-        let members = BTreeSet::from([ip("10.0.0.1")]);
-        assert_eq!(check(&Access::Members, ip("10.0.0.1"), &members), Ok(()));
-        assert_eq!(
-            check(&Access::Members, ip("::ffff:10.0.0.1"), &members),
-            Ok(())
-        );
-        let refused = check(&Access::Members, ip("10.0.0.2"), &members).unwrap_err();
+        assert_eq!(check(&Access::Members, ip("10.0.0.1"), (true, 1)), Ok(()));
+        let refused = check(&Access::Members, ip("::ffff:10.0.0.2"), (false, 1)).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "10.0.0.2 is not a member (1 known); dpipes help access"
         );
-        assert!(check(&Access::Local, ip("10.0.0.1"), &members).is_err());
+        assert_eq!(
+            refused.because("nobody knows it").to_string(),
+            "10.0.0.2 is not a member (1 known), and nobody knows it; dpipes help access"
+        );
+        assert!(check(&Access::Local, ip("10.0.0.1"), (true, 1)).is_err());
     }
 
     #[test]
@@ -122,7 +128,7 @@ mod tests {
             ("192.168.1.8", false),
         ] {
             assert_eq!(
-                check(&access, ip(address), &BTreeSet::new()).is_ok(),
+                check(&access, ip(address), (false, 0)).is_ok(),
                 allowed,
                 "{address}"
             );
@@ -131,7 +137,7 @@ mod tests {
             check(
                 &Access::Networks(vec![(ip("0.0.0.0"), 0)]),
                 ip("8.8.8.8"),
-                &BTreeSet::new()
+                (false, 0)
             )
             .is_ok()
         );

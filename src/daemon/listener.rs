@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::{node::Node, settings::Listen};
 use crate::{
     transport::{self, PeerAddress, Side},
-    wire::message::Role,
+    wire::message::{Hello, Role},
 };
 
 /// Handshakes that go on at one time. Each may take ten seconds and a descriptor. One more ends any of them: honest peers take
@@ -154,11 +154,24 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
     let hello = node.hello(Role::Node);
     let session = match peer {
         Accepted::Tcp(stream, address) => {
-            if let Err(refusal) = node.admit(&PeerAddress::Tcp(address)).await {
-                info!(peer = %address, %refusal, "peer refused");
-                return transport::refuse(stream, &refusal.to_string()).await;
+            let peer = PeerAddress::Tcp(address);
+            match node.admit(&peer).await {
+                Ok(()) => transport::greet(stream, Side::Acceptor, hello, peer).await,
+                Err(refusal) if node.may_be_found() => {
+                    let judge = async |theirs: &Hello| {
+                        let judged = node.admit_after_all(address, theirs, refusal.clone()).await;
+                        judged.map_err(|refusal| {
+                            info!(peer = %address, %refusal, "peer refused");
+                            refusal.to_string()
+                        })
+                    };
+                    transport::greet_if(stream, hello, peer, &refusal.to_string(), judge).await
+                }
+                Err(refusal) => {
+                    info!(peer = %address, %refusal, "peer refused");
+                    return transport::refuse(stream, &refusal.to_string()).await;
+                }
             }
-            transport::greet(stream, Side::Acceptor, hello, PeerAddress::Tcp(address)).await
         }
         Accepted::Unix(stream) => {
             let Ok(cred) = stream.peer_cred() else {

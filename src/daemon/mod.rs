@@ -35,6 +35,7 @@ use tracing::{info, warn};
 pub use self::{listener::ListenError, node::Kind};
 use self::{
     listener::Listener,
+    members::Members,
     node::Node,
     settings::{RegistrySettings, Settings},
 };
@@ -128,6 +129,7 @@ impl Daemon {
             node.tasks().spawn(view::warm::keep_warm(node.clone()));
             node.tasks()
                 .spawn(view::cluster::keep_current(node.clone()));
+            node.tasks().spawn(Members::follow(node.clone()));
         }
         for warning in now.warnings() {
             warn!("{warning}");

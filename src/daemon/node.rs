@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeSet,
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -15,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::{
     access::{self, NotAllowed},
-    members::Members,
+    members::{Host, Members},
     pipes::Pipes,
     serve,
     sessions::Sessions,
@@ -316,11 +317,36 @@ impl Node {
             return Ok(());
         };
         let access = self.settings.borrow().access.clone();
+        let peer = Host::of(*address);
         let members = match access {
-            Access::Members => self.members.addresses(&self.directory).await,
-            Access::Local | Access::Networks(_) | Access::Open => Arc::default(),
+            Access::Members if !peer.ip().is_loopback() => self.members.check(peer).await,
+            _ => (false, 0),
         };
-        access::check(&access, address.ip(), &members)
+        access::check(&access, peer.ip(), members)
+    }
+
+    /// A second look at a peer that [`admit`](Self::admit) refused, now that it said who it is: the registries may have learned of its
+    /// node since their last answer.
+    pub(super) async fn admit_after_all(
+        &self,
+        peer: SocketAddr,
+        hello: &Hello,
+        refusal: NotAllowed,
+    ) -> Result<(), NotAllowed> {
+        let (Role::Node, Some(node)) = (hello.role, &hello.node) else {
+            return Err(refusal);
+        };
+        let found = self.members.find(self, Host::of(peer), node).await;
+        found.map_err(|why| refusal.because(&why))
+    }
+
+    /// Whether a refused peer may be known to the registries by now.
+    pub(super) fn may_be_found(&self) -> bool {
+        self.settings.borrow().access == Access::Members && !self.registered().sources.is_empty()
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.members
     }
 
     pub(super) fn runs(&self) -> &Runs {

@@ -153,6 +153,9 @@ pub enum HandshakeError {
     /// The connection leads to this very connection.
     #[error("connected to itself")]
     Itself,
+    /// This side does not want the peer, now that it said who it is.
+    #[error("refused: {0}")]
+    Unwanted(String),
 }
 
 /// Why a daemon was not reached.

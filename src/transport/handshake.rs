@@ -17,9 +17,9 @@ use super::{
     socket::Connected,
 };
 use crate::{
-    mux::Side,
+    mux::{Side, code},
     wire::{
-        Frame, FrameType, Preface, StreamId, Version,
+        Frame, FrameType, Preface, PrefaceError, StreamId, Version,
         codec::{self, Header},
         limits,
         message::Hello,
@@ -53,6 +53,78 @@ pub async fn greet<S: Connected>(
     address: PeerAddress,
 ) -> Result<Session, HandshakeError> {
     greet_within(io, side, hello, address, HANDSHAKE_TIMEOUT).await
+}
+
+/// Accepts a peer that is only wanted if what it says of itself is to the liking of `judge`, who is given its Hello; until then this side
+/// says nothing but its protocol version. `reason` is for a peer that speaks something else: it reads why it is not wanted.
+///
+/// # Errors
+///
+/// As [`greet`]; [`HandshakeError::Unwanted`] when `judge` refused. The peer was told the reason then.
+pub async fn greet_if<S: Connected>(
+    mut io: S,
+    hello: Hello,
+    address: PeerAddress,
+    reason: &str,
+    judge: impl AsyncFnOnce(&Hello) -> Result<(), String>,
+) -> Result<Session, HandshakeError> {
+    io.prepare();
+    let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+    let own = Preface {
+        version: Version::CURRENT,
+        nonce: nonce(),
+    };
+    let theirs = match read_preface(&mut io, deadline, HANDSHAKE_TIMEOUT).await {
+        Ok(theirs) => theirs,
+        Err(error) => {
+            refuse(io, reason).await;
+            return Err(error);
+        }
+    };
+    let version = own.version.agree(theirs.version)?;
+    let exchange = async {
+        io.write_all(&own.encode()).await.map_err(ended)?;
+        let said = read_hello(&mut io).await?;
+        if said.nonce != own.nonce_text() {
+            return Err(HandshakeError::Nonce);
+        }
+        if let Err(reason) = judge(&said).await {
+            turn_away(&mut io, &reason).await;
+            return Err(HandshakeError::Unwanted(reason));
+        }
+        let hello = Hello {
+            nonce: theirs.nonce_text(),
+            ..hello
+        };
+        write_hello(&mut io, &hello).await?;
+        Ok(said)
+    };
+    let hello = timeout_at(deadline, exchange)
+        .await
+        .map_err(|_| HandshakeError::Timeout(HANDSHAKE_TIMEOUT))??;
+    let peer = Peer {
+        hello,
+        address,
+        version,
+    };
+    Ok(driver::start(io, Side::Acceptor, peer))
+}
+
+/// Tells a peer that said its Hello that it is not wanted.
+async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(io: &mut S, reason: &str) {
+    let mut out = BytesMut::new();
+    let farewell = Frame::GoAway {
+        code: code::FAILED,
+        reason: codec::cut(reason, limits::MAX_REASON).to_owned(),
+    };
+    codec::encode(&farewell, &mut out);
+    let farewell = async {
+        io.write_all(&out).await?;
+        io.shutdown().await?;
+        drain(io).await
+    };
+    // Whether a peer that is not wanted heard it makes no difference here.
+    let _heard = timeout(LINGER, farewell).await;
 }
 
 /// The same within another time.
@@ -180,6 +252,9 @@ async fn read_hello<R: AsyncRead + Unpin>(io: &mut R) -> Result<Hello, Handshake
     let mut header = [0; limits::HEADER];
     io.read_exact(&mut header).await.map_err(ended)?;
     let header = Header::parse(header)?;
+    if header.frame_type == Some(FrameType::GoAway) {
+        return Err(PrefaceError::Refused(read_reason(io, header.length).await?).into());
+    }
     if header.frame_type != Some(FrameType::Message) || header.stream != StreamId::SESSION {
         return Err(HandshakeError::NoHello(header.frame_type));
     }
@@ -189,6 +264,17 @@ async fn read_hello<R: AsyncRead + Unpin>(io: &mut R) -> Result<Hello, Handshake
     let mut body = vec![0; header.length];
     io.read_exact(&mut body).await.map_err(ended)?;
     serde_json::from_slice(&body).map_err(HandshakeError::Hello)
+}
+
+/// The reason in a GoAway, which is what a peer says instead of its Hello to one that it does not want.
+async fn read_reason<R: AsyncRead + Unpin>(
+    io: &mut R,
+    length: usize,
+) -> Result<String, HandshakeError> {
+    let mut body = vec![0; length];
+    io.read_exact(&mut body).await.map_err(ended)?;
+    let reason = body.get(size_of::<u32>()..).unwrap_or_default();
+    Ok(String::from_utf8_lossy(reason).into_owned())
 }
 
 /// A connection that ends during the handshake is closed, however the kernel puts it.

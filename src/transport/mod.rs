@@ -27,7 +27,7 @@ pub use self::{
     address::{Address, InvalidAddress, Peer, PeerAddress},
     dial::{Timeouts, dial, dial_from},
     error::{DialError, HandshakeError, Lost, MessageError, ReadError, StopCause, WriteError},
-    handshake::{HANDSHAKE_TIMEOUT, greet, refuse},
+    handshake::{HANDSHAKE_TIMEOUT, greet, greet_if, refuse},
     session::{Incoming, Session},
     socket::Connected,
     stream::{RecvStream, SendStream},

@@ -29,7 +29,7 @@ pub use self::{
     outliers::Probe,
     snapshot::{Address, Candidate, Snapshot, Source},
 };
-use crate::{NodeId, Registry, RegistryError, ServiceName};
+use crate::{Instance, NodeId, Registry, RegistryError, ServiceName};
 
 /// How long the first use of a service waits for its first answer: more than any healthy registry needs.
 pub const FIRST_ANSWER: Duration = Duration::from_secs(2);
@@ -193,6 +193,22 @@ impl Directory {
             }
         }
         (all, errors)
+    }
+
+    /// One node's entries of a service as the registries have them now, past all that is held in memory. A registry that fails, or
+    /// takes longer than `limit`, has none.
+    pub async fn find(
+        &self,
+        service: &ServiceName,
+        node: &NodeId,
+        limit: Duration,
+    ) -> Vec<Instance> {
+        let registries = &self.owner.shared.registries;
+        let asked = registries
+            .iter()
+            .map(|registry| tokio::time::timeout(limit, registry.find(service, node)));
+        let answers = join_all(asked).await.into_iter();
+        answers.filter_map(|answer| answer.ok()?.ok()?).collect()
     }
 
     /// A dial failed: leaves the node out for 5 s, doubling to 60 s, and tells the registries.

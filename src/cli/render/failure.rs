@@ -632,7 +632,7 @@ mod tests {
         ];
         assert_snapshot!(shown(Failure::NoRegistry { sources }), @r##"
         error: no other node is known: nothing was read yet from the registry consul
-          = note: asked consul [connection refused], static (1.5s ago)
+          asked consul [connection refused], static (1s ago)
           = help: whether the entry reaches its registry: dpipes doctor
         "##);
         assert_snapshot!(shown(Failure::Entry { detail: "it is leaving".to_owned() }), @r##"

@@ -106,7 +106,7 @@ fn considered(plan: &[StagePlan]) -> String {
         }
         let more = (stage.candidates as usize).saturating_sub(stage.considered.len());
         if more > 0 {
-            let text = format!("and {} more", plural(more as u64, "node"));
+            let text = format!("and {more} more");
             rows.push(row(["", &text, "", "", "", ""]));
         }
     }
@@ -510,9 +510,9 @@ mod tests {
         note: what static says is out of date, 70s old: the file is gone
         "##);
         assert_snapshot!(Human { wide: true }.nodes(&nodes, &[]), @r##"
-        NAME    ADDRESS         STATE    LABELS  APPS       LOAD  VERSION  SOURCE  SEEN
-        node-a  10.0.0.11:3747  up       zone=a  sort,uniq  2/16  1.0.0    static  2s
-        node-c  10.0.0.11:3747  avoided  -       -          -     -        static  41s (connect timeout\u{1b}[2J)
+        NAME    ADDRESS         STATE    LABELS  APPS       LOAD  VERSION  WEIGHT  SOURCE  KNOWN  SEEN
+        node-a  10.0.0.11:3747  up       zone=a  sort,uniq  2/16  1.0.0    10      static  70s    2s
+        node-c  10.0.0.11:3747  avoided  -       -          -     -        -       static  -      41s (connect timeout\u{1b}[2J)
         "##);
     }
 
@@ -520,7 +520,7 @@ mod tests {
     fn nodes_are_objects_for_programs() {
         let (nodes, sources) = some_nodes();
         assert_snapshot!(Json.nodes(&nodes[..1], &sources), @r##"
-        {"address":"10.0.0.11:3747","apps":{"listed":["sort","uniq"]},"detail":"","kind":"node","labels":{"zone":"a"},"load":{"capacity":16,"stages":2},"node":"node-a","schema":"dpipes/v1","seen_ms":2000,"source":"static","state":"up","version":"1.0.0"}
+        {"address":"10.0.0.11:3747","apps":{"listed":["sort","uniq"]},"detail":"","kind":"node","known_ms":70000,"labels":{"zone":"a"},"load":{"capacity":16,"stages":2},"node":"node-a","schema":"dpipes/v1","seen_ms":2000,"source":"static","state":"up","version":"1.0.0","weight":10}
         {"age_ms":70000,"kind":"source","name":"static","schema":"dpipes/v1","stale":"the file is gone"}
         "##);
     }
@@ -560,8 +560,8 @@ mod tests {
         ];
         assert_snapshot!(Human::default().app("sort", &offers, &[node("c")], &some_nodes().1), @r##"
         NODE  HEALTH   WEIGHT  VERSION  SOURCE  KNOWN
-        a     passing  10      9.1      consul  1.2s
-        b     passing  0       9.1      consul  1.2s (taken out by an operator)
+        a     passing  10      9.1      consul  1s
+        b     passing  0       9.1      consul  1s (taken out by an operator)
         any program of its search path is run by: c
         note: what static says is out of date, 70s old: the file is gone
         "##);
@@ -593,13 +593,13 @@ mod tests {
         };
         assert_snapshot!(Human::default().check(PipeId::from_u128(1), &[chosen], 14, &complete(&[])), @r##"
         stage  app   node           address         via     version  answer
-          2      sort  node-c (of 5)  10.0.0.12:3747  static  9.4      accepted
-          agreed in 14 ms; nothing was started
+        2      sort  node-c (of 5)  10.0.0.12:3747  static  9.4      accepted
+        agreed in 14 ms; nothing was started
 
-          stage  node              health   weight  load  why
-          2*     node-c            passing  10      2/16  least loaded of 2
-          2      node-d            passing  0       2/16  taken out by an operator (weight 0)
-                 and 3 more nodes
+        stage  node        health   weight  load  why
+        2*     node-c      passing  10      2/16  least loaded of 2
+        2      node-d      passing  0       2/16  taken out by an operator (weight 0)
+               and 3 more
         "##);
     }
 
