@@ -27,8 +27,8 @@ pub use self::{
     announcer::{Announced, Announcer},
     backoff::{Backoff, Pace},
     directory::{
-        ABSENT_LINGER, Address, Candidate, Directory, FIRST_ANSWER, MAX_WATCHES, Probe,
-        RECONNECT_LINGER, Snapshot, Source,
+        ABSENT_LINGER, Address, Candidate, Directory, FIRST_ANSWER, MAX_SERVICES, MAX_WATCHES,
+        Probe, RECONNECT_LINGER, Snapshot, Source,
     },
     instance::{DEFAULT_WEIGHT, Health, Instance, Registration, ServiceDef},
     memory::Memory,

@@ -12,6 +12,7 @@ use super::node::Node;
 use crate::{
     exec::{self, Key, Spec, Stdio, Style},
     id::{PipeId, StageNumber},
+    negotiate::Version,
     word::Word,
 };
 
@@ -131,39 +132,5 @@ async fn run(node: &Node, command: &[String]) -> Option<String> {
     let read = timeout(VERSION_TIMEOUT, reading).await;
     process.kill(Duration::ZERO).await;
     read.ok()??;
-    first_version(&String::from_utf8_lossy(&output))
-}
-
-/// The first word that begins with a digit and has a dot after digits: `sort (GNU coreutils) 9.1` says 9.1.
-fn first_version(text: &str) -> Option<String> {
-    text.split(|c: char| c.is_whitespace() || "(),;".contains(c))
-        .find_map(|word| {
-            let word = word.strip_prefix('v').unwrap_or(word);
-            let digits = word.bytes().take_while(u8::is_ascii_digit).count();
-            let rest = word.as_bytes().get(digits..)?;
-            (digits > 0
-                && rest.first() == Some(&b'.')
-                && rest.get(1).is_some_and(u8::is_ascii_digit))
-            .then(|| word.trim_end_matches('.').to_owned())
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_version_number_counts() {
-        for (text, version) in [
-            ("sort (GNU coreutils) 9.1\nCopyright (C) 2022", Some("9.1")),
-            ("jq-1.6", None),
-            ("Python 3.11.7", Some("3.11.7")),
-            ("v20.20.2", Some("20.20.2")),
-            ("mawk 1.3.4 20200120", Some("1.3.4")),
-            ("no version at all in 2022", None),
-            ("", None),
-        ] {
-            assert_eq!(first_version(text).as_deref(), version, "{text}");
-        }
-    }
+    Version::find(&String::from_utf8_lossy(&output))
 }

@@ -91,7 +91,10 @@ impl Version {
                 _ => word,
             };
             let number = number.strip_prefix('v').unwrap_or(number);
-            let looks = number.starts_with(|c: char| c.is_ascii_digit()) && number.contains('.');
+            let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+            let rest = number.as_bytes().get(digits..).unwrap_or_default();
+            // A year at the end of a sentence is none.
+            let looks = digits > 0 && matches!(rest, [b'.', b'0'..=b'9', ..]);
             looks.then(|| number.trim_end_matches(['.', ':']).to_owned())
         };
         text.split(ends).find_map(bare)
@@ -323,6 +326,10 @@ mod tests {
             ("Python 3.11.2", Some("3.11.2")),
             ("tool version v1.4.0-rc.1, built today", Some("1.4.0-rc.1")),
             ("nothing here", None),
+            ("Python 3.11.7", Some("3.11.7")),
+            ("v20.20.2", Some("20.20.2")),
+            ("mawk 1.3.4 20200120", Some("1.3.4")),
+            ("written in 2022. It is version 2", None),
         ] {
             assert_eq!(Version::find(text).as_deref(), version);
         }

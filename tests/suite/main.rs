@@ -14,6 +14,7 @@ mod clients;
 mod configuration;
 mod corpora;
 mod daemon;
+mod discovery;
 mod docs;
 mod embedded;
 mod endings;

@@ -35,6 +35,9 @@ use crate::{Instance, NodeId, Registry, RegistryError, ServiceName};
 pub const FIRST_ANSWER: Duration = Duration::from_secs(2);
 /// Watches per registry; further services are polled. Some registries spend a connection or more on each, and throttle beyond.
 pub const MAX_WATCHES: usize = 64;
+/// Services followed at one time. Beyond it one that nobody reads is dropped for each new one, for whoever asks may make names up; those
+/// that are read are never dropped.
+pub const MAX_SERVICES: usize = 1_024;
 /// Suspects waiting to be handed to registries. They are hints; more than this at once help nobody and are dropped.
 const SUSPECTS: usize = 64;
 
@@ -126,6 +129,17 @@ impl Directory {
         if let Some(running) = feeds.get_mut(service) {
             running.idle_since = None;
             return running.feed.snapshot.subscribe();
+        }
+        if feeds.len() >= MAX_SERVICES {
+            let unread = feeds
+                .iter()
+                .filter(|(_, running)| running.feed.snapshot.receiver_count() == 0)
+                // Those found idle first, the longest first; then those that were read since the last look.
+                .min_by_key(|(_, running)| (running.idle_since.is_none(), running.idle_since))
+                .map(|(service, _)| service.clone());
+            if let Some(unread) = unread {
+                feeds.remove(&unread);
+            }
         }
         let watched = feeds.values().filter(|r| r.mode == task::Mode::Watch);
         let mode = if watched.count() < MAX_WATCHES {

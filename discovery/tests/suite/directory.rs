@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dpipes_discovery::{
-    Abilities, Directory, FIRST_ANSWER, Instance, Lease, MAX_WATCHES, Memory, Names, NodeId, Probe,
-    RECONNECT_LINGER, Registration, Registry, RegistryError, ServiceDef, ServiceName, Snapshot,
-    StaticNodes,
+    Abilities, Directory, FIRST_ANSWER, Instance, Lease, MAX_SERVICES, MAX_WATCHES, Memory, Names,
+    NodeId, Probe, RECONNECT_LINGER, Registration, Registry, RegistryError, ServiceDef,
+    ServiceName, Snapshot, StaticNodes,
 };
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::{sync::watch, time::Instant};
@@ -236,6 +236,71 @@ async fn services_beyond_the_cap_are_polled() {
         .unwrap();
     let asked = silent.asked.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(asked, MAX_WATCHES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_that_are_none_change_nothing() {
+    let memory = Memory::new();
+    let directory = Directory::new(vec![Arc::new(memory.clone())]);
+    let mut seen = directory.subscribe(&service());
+    let _a = register(&memory, "a").await;
+    let _b = register(&memory, "b").await;
+    let before = until(&mut seen, &["a", "b"]).await;
+    // Every pipe reports the nodes that it reached: that must wake nobody and build nothing anew.
+    directory.succeeded(&node("a"));
+    directory.succeeded(&node("stranger"));
+    directory.probed(&node("stranger"), Probe::Lost);
+    assert!(!seen.has_changed().unwrap());
+    assert!(Arc::ptr_eq(&before, &seen.borrow().clone()));
+    // An outage and its end leave the same set in the same place.
+    memory.break_with(RegistryError::unavailable("unplugged"));
+    let stale = |s: &Arc<Snapshot>| s.sources[0].stale.is_some();
+    seen.wait_for(stale).await.unwrap();
+    memory.mend();
+    let mended = seen.wait_for(|s| !stale(s)).await.unwrap().clone();
+    assert!(Arc::ptr_eq(&before.candidates, &mended.candidates));
+    directory.failed(&node("a"));
+    let ejected = until(&mut seen, &["a!", "b"]).await;
+    assert!(!Arc::ptr_eq(&before.candidates, &ejected.candidates));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_found_before_any_watch_tells_of_it() {
+    let memory = Memory::new();
+    let silent = Arc::new(Silent::default());
+    let dead = Memory::new();
+    dead.break_with(RegistryError::unavailable("unplugged"));
+    let registries: Vec<Arc<dyn Registry>> = vec![silent, Arc::new(dead), Arc::new(memory.clone())];
+    let directory = Directory::new(registries);
+    let limit = Duration::from_secs(1);
+    assert!(
+        directory
+            .find(&service(), &node("a"), limit)
+            .await
+            .is_empty()
+    );
+    let _a = register(&memory, "a").await;
+    let found = directory.find(&service(), &node("a"), limit).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].host, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_somebody_made_up_are_forgotten_for_newer_ones() {
+    let silent = Arc::new(Silent::default());
+    let asked = || silent.asked.load(std::sync::atomic::Ordering::Relaxed);
+    let directory = Directory::new(vec![Arc::clone(&silent) as Arc<dyn Registry>]);
+    let _read = directory.subscribe(&service());
+    let name = |number: usize| ServiceName::new(format!("made-up.{number}")).unwrap();
+    for number in 0..MAX_SERVICES * 2 {
+        drop(directory.subscribe(&name(number)));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The one that is read is still the same watch.
+    let before = asked();
+    let _again = directory.subscribe(&service());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(asked(), before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -213,3 +213,56 @@ fn addresses_are_hosts_with_ports_or_paths() {
         assert!(bad.parse::<Address>().is_err(), "{bad}");
     }
 }
+
+/// What a peer without a welcome learns, and what the acceptor made of it.
+async fn judged(
+    verdict: Result<(), String>,
+) -> (Result<Session, DialError>, Result<Session, HandshakeError>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = Address::from(listener.local_addr().unwrap());
+    let accepting = async {
+        let (stream, peer) = listener.accept().await.unwrap();
+        let judge = async |theirs: &Hello| {
+            assert_eq!(theirs.node, hello("a").node);
+            verdict
+        };
+        let peer = PeerAddress::Tcp(peer);
+        greet_if(stream, hello("b"), peer, "who are you", judge).await
+    };
+    let dialling = dial(&address, hello("a"), Timeouts::default());
+    soon(async { tokio::join!(dialling, accepting) }).await
+}
+
+#[tokio::test]
+async fn a_peer_is_judged_by_its_hello_before_it_learns_anything() {
+    let (dialled, accepted) = judged(Ok(())).await;
+    assert_eq!(dialled.unwrap().peer().hello.node, hello("b").node);
+    assert_eq!(accepted.unwrap().peer().hello.node, hello("a").node);
+    let (dialled, accepted) = judged(Err("a is not listed".to_owned())).await;
+    let error = dialled.unwrap_err().to_string();
+    assert!(error.ends_with("refused: a is not listed"), "{error}");
+    assert!(matches!(accepted, Err(HandshakeError::Unwanted(why)) if why == "a is not listed"));
+}
+
+#[tokio::test]
+async fn a_stranger_that_speaks_something_else_reads_why_it_is_not_wanted() {
+    let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
+    let judge = async |_: &Hello| panic!("it said no hello");
+    let greeting = greet_if(
+        far,
+        hello("b"),
+        PeerAddress::InProcess,
+        "not a member",
+        judge,
+    );
+    let talking = async {
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        near.shutdown().await.unwrap();
+        let mut said = String::new();
+        near.read_to_string(&mut said).await.unwrap();
+        said
+    };
+    let (greeted, said) = soon(async { tokio::join!(greeting, talking) }).await;
+    assert!(matches!(greeted, Err(HandshakeError::Preface(_))));
+    assert_eq!(said, "refused: not a member\n");
+}
