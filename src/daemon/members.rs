@@ -55,8 +55,8 @@ pub(super) struct Members {
     known: watch::Sender<Option<Arc<Known>>>,
     /// Found by asking, ahead of the next snapshot; until when that counts.
     found: Mutex<HashMap<Host, Instant>>,
-    /// When registries were last asked about an unknown source.
-    asked: Mutex<HashMap<Host, Instant>>,
+    /// When registries were last asked about an unknown source, and why it was not let in.
+    asked: Mutex<HashMap<Host, (Instant, String)>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -155,12 +155,14 @@ impl Members {
     /// Asks the registries about a peer that says it is a node they may have learned of just now. What the peer says is only where to
     /// look: it is let in if the registry lists its address for that node.
     pub(super) async fn find(&self, own: &Node, peer: Host, node: &NodeId) -> Result<(), String> {
-        if !self.may_ask(peer) {
-            return Err("the registries were asked a moment ago".to_owned());
-        }
+        self.may_ask(peer)?;
         let looking = timeout(FIND_TIMEOUT, self.look_up(own, peer, node));
         let late = |_| Err("the registries did not answer in time".to_owned());
-        looking.await.unwrap_or_else(late)
+        let answer = looking.await.unwrap_or_else(late);
+        if let (Err(why), Some(asked)) = (&answer, lock(&self.asked).get_mut(&peer)) {
+            asked.1.clone_from(why);
+        }
+        answer
     }
 
     async fn look_up(&self, own: &Node, peer: Host, node: &NodeId) -> Result<(), String> {
@@ -185,16 +187,22 @@ impl Members {
         Err(format!("the registries list {node} at another address"))
     }
 
-    /// Whether enough time has passed since somebody was asked about this source, which begins anew then.
-    fn may_ask(&self, peer: Host) -> bool {
+    /// Whether enough time has passed since somebody was asked about this source, which begins anew then; if not, what came of that.
+    fn may_ask(&self, peer: Host) -> Result<(), String> {
         let now = Instant::now();
         let mut asked = lock(&self.asked);
-        asked.retain(|_, at| now - *at < FIND_EVERY);
-        let may = asked.len() < MAX_SOURCES && !asked.contains_key(&peer);
-        if may {
-            asked.insert(peer, now);
+        asked.retain(|_, (at, _)| now - *at < FIND_EVERY);
+        if let Some((_, why)) = asked.get(&peer) {
+            return Err(why.clone());
         }
-        may
+        if asked.len() >= MAX_SOURCES {
+            return Err("too many unknown peers come at once".to_owned());
+        }
+        asked.insert(
+            peer,
+            (now, "the registries are being asked just now".to_owned()),
+        );
+        Ok(())
     }
 }
 
@@ -323,14 +331,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_source_is_asked_about_once_a_second() {
         let members = Members::default();
-        assert!(members.may_ask(host("10.0.0.1")));
-        assert!(!members.may_ask(host("10.0.0.1")));
-        assert!(members.may_ask(host("10.0.0.2")));
+        assert!(members.may_ask(host("10.0.0.1")).is_ok());
+        assert!(members.may_ask(host("10.0.0.1")).is_err());
+        assert!(members.may_ask(host("10.0.0.2")).is_ok());
         sleep(FIND_EVERY).await;
-        assert!(members.may_ask(host("10.0.0.1")));
-        for number in 0..MAX_SOURCES * 2 {
-            members.may_ask(host(&format!("2001:db8::{number:x}")));
-        }
+        assert!(members.may_ask(host("10.0.0.1")).is_ok());
+        let many = (0..MAX_SOURCES * 2).map(|number| host(&format!("2001:db8::{number:x}")));
+        let let_through = many.filter(|peer| members.may_ask(*peer).is_ok());
+        assert_eq!(let_through.count(), MAX_SOURCES - 1);
         assert!(lock(&members.asked).len() <= MAX_SOURCES);
     }
 

@@ -31,6 +31,19 @@ macro_rules! net_or_return {
 
 impl Net {
     fn start() -> Option<Self> {
+        let mut net = Self::hosts()?;
+        for host in 1..=2 {
+            net.start_daemon(host);
+        }
+        eventually!(
+            net.dpipes(1, &["nodes"]).run().text().contains("  up "),
+            "the nodes find each other"
+        );
+        Some(net)
+    }
+
+    /// Three hosts without a daemon.
+    fn hosts() -> Option<Self> {
         static NETS: AtomicU32 = AtomicU32::new(0);
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -57,13 +70,6 @@ impl Net {
             ip(&format!("-n {name} addr add 10.77.0.{host}/24 dev eth0"));
             ip(&format!("-n {name} link set eth0 up"));
         }
-        for host in 1..=2 {
-            net.start_daemon(host);
-        }
-        eventually!(
-            net.dpipes(1, &["nodes"]).run().text().contains("  up "),
-            "the nodes find each other"
-        );
         Some(net)
     }
 
@@ -80,16 +86,28 @@ impl Net {
     }
 
     fn start_daemon(&mut self, host: usize) {
+        let both = format!("nodes: [ {}, {} ]", self.entry(1), self.entry(2));
+        self.start_daemon_as(host, &self.node(host), &both);
+    }
+
+    /// A node as a static list has it.
+    fn entry(&self, host: usize) -> String {
+        format!(
+            "{{ name: {}, addr: '10.77.0.{host}:3747' }}",
+            self.node(host)
+        )
+    }
+
+    /// Starts a daemon of this name with this static registry.
+    fn start_daemon_as(&mut self, host: usize, name: &str, registry: &str) {
         let config = self.scratch.root().join(format!("{host}.yaml"));
         let text = format!(
             "node: {{ name: {} }}\nlisten: ['0.0.0.0:3747', 'unix:{}']\n\
              run: {{ allow-root: true, cwd: {:?}, lease: 3s, kill-grace: 1s }}\n\
-             registry: [ {{ static: {{ nodes: [ {{ name: {}, addr: '10.77.0.1:3747' }}, {{ name: {}, addr: '10.77.0.2:3747' }} ] }} }} ]\n",
-            self.node(host),
+             registry: [ {{ static: {{ {registry} }} }} ]\n",
+            name,
             self.socket(host).display(),
             self.scratch.work(),
-            self.node(1),
-            self.node(2),
         );
         fs::write(&config, text).unwrap();
         let log = fs::File::create(self.scratch.root().join(format!("{host}.log"))).unwrap();
@@ -212,6 +230,38 @@ fn members_are_known_by_their_addresses_and_strangers_are_told_so() {
         .assert_status(125)
         .assert_says("10.77.0.3 is not a member (2 known)")
         .assert_wrote("");
+}
+
+/// A daemon looks at its list every two seconds. Whoever is listed a moment ago is let in nevertheless, for the list is read again when
+/// an unknown node says its name; and a name alone opens nothing.
+#[test]
+fn a_node_listed_a_moment_ago_is_let_in_and_a_borrowed_name_is_not() {
+    let Some(mut net) = Net::hosts() else {
+        return eprintln!("not run: network namespaces take root");
+    };
+    let file = net
+        .scratch
+        .file("nodes.yaml", format!("- {}\n", net.entry(1)));
+    net.start_daemon_as(1, &net.node(1), &format!("file: {file:?}"));
+    let both = format!("nodes: [ {}, {} ]", net.entry(1), net.entry(2));
+    net.start_daemon_as(2, &net.node(2), &both);
+    net.dpipes(2, &["@n1 seq 1"])
+        .run()
+        .assert_status(125)
+        .assert_says("10.77.0.2 is not a member (1 known), and the registries do not list");
+    let list = format!("- {}\n- {}\n", net.entry(1), net.entry(2));
+    fs::write(&file, list).unwrap();
+    eventually!(
+        net.dpipes(2, &["@n1 seq 1"]).run().status == 0,
+        "who is listed may connect"
+    );
+    // The same name from another host.
+    net.start_daemon_as(3, &net.node(2), &both);
+    net.dpipes(3, &["@n1 seq 1"])
+        .run()
+        .assert_status(125)
+        .assert_says("10.77.0.3 is not a member (2 known), and the registries list")
+        .assert_says("at another address");
 }
 
 #[test]

@@ -63,6 +63,8 @@ mod tests {
                 "to-node" => survives::<ToNode>(json),
                 "from-node" => survives::<FromNode>(json),
                 "terms" => survives::<Terms>(json),
+                "query" => survives::<Query>(json),
+                "reply" => survives::<Reply>(json),
                 other => panic!("an example of unknown kind: {other}"),
             }
             examples += 1;
