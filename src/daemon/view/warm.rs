@@ -43,6 +43,11 @@ pub(super) async fn ask_silent(node: &Arc<Node>, registered: &Snapshot) -> bool 
 pub(in crate::daemon) async fn keep_warm(node: Arc<Node>) {
     let registered = node.follow_registered();
     loop {
+        // Not at once: nodes that start together would dial each other at the same moment, and hold two sessions where one does.
+        tokio::select! {
+            () = sleep(jittered(INTERVAL)) => {}
+            () = node.closing().cancelled() => return,
+        }
         let snapshot = registered.borrow().clone();
         let chosen = chosen(&node, &snapshot);
         let looking = chosen
@@ -55,10 +60,6 @@ pub(in crate::daemon) async fn keep_warm(node: Arc<Node>) {
             candidates.binary_search_by(order).is_ok()
         };
         node.sessions().forget(known);
-        tokio::select! {
-            () = sleep(jittered(INTERVAL)) => {}
-            () = node.closing().cancelled() => return,
-        }
     }
 }
 
