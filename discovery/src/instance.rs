@@ -52,7 +52,8 @@ pub struct Instance {
 pub struct Registration {
     /// The node.
     pub node: NodeId,
-    /// Where it is dialled.
+    /// Where it is dialled: an address or a DNS name. Empty: the address of this machine that readers of the registry reach, which the
+    /// backend finds.
     pub host: String,
     /// The port.
     pub port: u16,

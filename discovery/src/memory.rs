@@ -183,7 +183,13 @@ impl Registry for Memory {
         let wanted = Arc::new(Mutex::new(result?));
         let (alive, dropped) = oneshot::channel::<()>();
         let live = watch::Sender::new(LeaseState::Live);
-        tokio::spawn(renew(self.clone(), Arc::clone(&wanted), dropped, ttl));
+        tokio::spawn(renew(
+            self.clone(),
+            Arc::clone(&wanted),
+            live.clone(),
+            dropped,
+            ttl,
+        ));
         Ok(Box::new(MemoryLease {
             memory: self.clone(),
             wanted,
@@ -209,16 +215,26 @@ impl Registry for Memory {
 async fn renew(
     memory: Memory,
     wanted: Arc<Mutex<Entry>>,
+    live: watch::Sender<LeaseState>,
     mut dropped: oneshot::Receiver<()>,
     ttl: Duration,
 ) {
     let mut state = memory.state.subscribe();
     loop {
         let entry = lock(&wanted).clone();
-        let gone = {
+        let (gone, holder) = {
             let state = state.borrow_and_update();
-            state.broken.is_none() && !state.nodes.contains_key(&entry.what.node)
+            let there = state.nodes.get(&entry.what.node);
+            let foreign = there.filter(|there| there.generation != entry.generation);
+            (
+                state.broken.is_none() && there.is_none(),
+                foreign.map(|there| holder(&there.what)),
+            )
         };
+        if let Some(holder) = holder.filter(|_| entry.generation != DEREGISTERED) {
+            live.send_replace(LeaseState::Superseded { holder });
+            return;
+        }
         if gone && entry.generation != DEREGISTERED {
             memory.state.send_modify(|state| {
                 state.nodes.entry(entry.what.node.clone()).or_insert(entry);
@@ -242,8 +258,12 @@ fn lock(wanted: &Mutex<Entry>) -> MutexGuard<'_, Entry> {
 fn conflict(node: &NodeId, holder: &Registration) -> RegistryError {
     RegistryError::Conflict {
         node: node.clone(),
-        holder: format!("{}:{}", holder.host, holder.port),
+        holder: self::holder(holder),
     }
+}
+
+fn holder(what: &Registration) -> String {
+    format!("{}:{}", what.host, what.port)
 }
 
 // === impl MemoryLease ===

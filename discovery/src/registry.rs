@@ -83,6 +83,11 @@ pub enum LeaseState {
         /// What may be the reason.
         detail: String,
     },
+    /// Over: another start of this node holds the name now, and the lease no longer renews.
+    Superseded {
+        /// Who holds it.
+        holder: String,
+    },
 }
 
 /// A place where nodes announce themselves and are found.

@@ -302,8 +302,11 @@ impl Keeper {
 
     /// Something failed, and the heartbeats tell whether it matters.
     fn failing(&mut self, error: &RegistryError) {
-        if let RegistryError::Conflict { .. } = error {
+        if let RegistryError::Conflict { holder, .. } = error {
             self.standing = Standing::Over(error.clone());
+            let holder = holder.clone();
+            self.state.send_replace(LeaseState::Superseded { holder });
+            return;
         }
         self.say(error.to_string());
     }

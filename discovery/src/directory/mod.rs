@@ -91,16 +91,7 @@ impl Directory {
     /// Panics outside of a tokio runtime.
     #[must_use]
     pub fn new(registries: Vec<Arc<dyn Registry>>) -> Self {
-        let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
-        let names = registries.iter().map(|registry| {
-            let count = seen.entry(registry.name()).or_default();
-            *count += 1;
-            match count {
-                1 => registry.name().into(),
-                n => format!("{}-{n}", registry.name()).into(),
-            }
-        });
-        let names = names.collect();
+        let names = names(&registries).into();
         let (suspects, suspected) = mpsc::channel(SUSPECTS);
         let shared = Arc::new(Shared {
             registries: registries.clone(),
@@ -318,6 +309,20 @@ impl Feed {
             differs
         });
     }
+}
+
+/// What each registry is called in messages: its own name, and `NAME-2` for the second of one kind.
+pub(crate) fn names(registries: &[Arc<dyn Registry>]) -> Vec<Arc<str>> {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let name = |registry: &Arc<dyn Registry>| {
+        let count = seen.entry(registry.name()).or_default();
+        *count += 1;
+        match count {
+            1 => registry.name().into(),
+            n => format!("{}-{n}", registry.name()).into(),
+        }
+    };
+    registries.iter().map(name).collect()
 }
 
 /// Locks for a short copy. A panic while holding leaves whole values behind, so poison is no reason to stop.

@@ -153,12 +153,13 @@ impl Renewal {
                 Stop::Failed(failure) => failure,
             };
             let error = failure.error();
+            if let RegistryError::Conflict { holder, .. } = &error {
+                let holder = holder.clone();
+                self.state.send_replace(LeaseState::Superseded { holder });
+                return self.refuse(&error).await;
+            }
             self.retrying(&error);
-            let stop = match error {
-                RegistryError::Conflict { .. } => self.refuse(&error).await,
-                _ => self.pause(&error).await,
-            };
-            if let Some(Stop::Dropped) = stop {
+            if !self.pause(&error).await {
                 return;
             }
         }
@@ -331,13 +332,13 @@ impl Renewal {
     }
 
     /// Waits before the next try. Orders are noted for it, and told why they cannot be done now.
-    async fn pause(&mut self, error: &RegistryError) -> Option<Stop> {
+    async fn pause(&mut self, error: &RegistryError) -> bool {
         let until = Instant::now() + self.wait_after(error);
         loop {
             tokio::select! {
-                () = sleep_until(until) => return None,
+                () = sleep_until(until) => return true,
                 order = self.orders.recv() => {
-                    let Some(order) = order else { return Some(Stop::Dropped) };
+                    let Some(order) = order else { return false };
                     self.note(order.change);
                     let _ = order.outcome.send(Err(error.clone()));
                 }
@@ -346,11 +347,10 @@ impl Renewal {
     }
 
     /// Another start of this node has taken over: tells everybody who asks, for ever.
-    async fn refuse(&mut self, error: &RegistryError) -> Option<Stop> {
+    async fn refuse(&mut self, error: &RegistryError) {
         while let Some(order) = self.orders.recv().await {
             let _ = order.outcome.send(Err(error.clone()));
         }
-        Some(Stop::Dropped)
     }
 }
 

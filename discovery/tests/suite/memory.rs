@@ -1,6 +1,6 @@
 //! The registry in memory.
 
-use dpipes_discovery::{Health, Lease, Memory, Registry, RegistryError};
+use dpipes_discovery::{Health, Lease, LeaseState, Memory, Registry, RegistryError};
 
 use crate::bed::{Bed, conforms, registration, service, until};
 
@@ -92,6 +92,9 @@ async fn the_newer_start_of_a_node_wins_and_the_older_lease_is_told() {
     assert!(matches!(late, Err(RegistryError::Conflict { .. })));
     let told = old.set_health(Health::Critical, "").await;
     assert!(matches!(told, Err(RegistryError::Conflict { .. })));
+    let mut state = old.state();
+    let told = state.wait_for(|state| matches!(state, LeaseState::Superseded { .. }));
+    told.await.unwrap();
     old.deregister().await.unwrap();
     let set = memory.lookup(&service("app.sort")).await.unwrap();
     assert_eq!(

@@ -6,7 +6,7 @@ use dpipes_discovery::{Health, LeaseState, Registration, Registry, RegistryError
 use dpipes_testbed::consul::Cluster;
 
 use super::{sees, skipped, until, with};
-use crate::bed::{names, next, registration, service};
+use crate::bed::{is_superseded, names, next, registration, service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
@@ -94,7 +94,7 @@ async fn of_two_starts_at_two_agents_the_newer_counts_and_the_older_ends() {
         set.is_some_and(|set| names(&set) == ["n1"] && set[0].port == 4002)
     })
     .await;
-    until(async || format!("{:?}", *old.state().borrow()).contains("another live node")).await;
+    until(async || is_superseded(&*old)).await;
     let late = here.register(booted("1", 4001)).await;
     assert!(
         matches!(late, Err(RegistryError::Conflict { .. })),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dpipes_discovery::{Health, Registry, RegistryError, ServiceDef};
+use dpipes_discovery::{Health, LeaseState, Registry, RegistryError, ServiceDef};
 use tokio::time::Instant;
 
-use super::{SHORT, at, becomes, booted, is_retrying, member, raw, register, short_lived};
+use super::{SHORT, at, becomes, booted, member, raw, register, short_lived};
 use crate::bed::{names, next, registration, service, until};
 
 /// How much later than its TTL a node may vanish: servers look twice a second, and this machine is busy.
@@ -121,7 +121,10 @@ async fn of_two_nodes_with_one_name_the_newer_wins_and_the_older_is_told() {
     newer.port = 4001;
     let new = register(&there, newer).await;
     let mut state = old.state();
-    becomes(&mut state, is_retrying).await;
+    becomes(&mut state, |state| {
+        matches!(state, LeaseState::Superseded { .. })
+    })
+    .await;
     // It learns from its own renewal that it lost the keys; who holds them it learns when it tries to take them back.
     let told = loop {
         match old.set_health(Health::Critical, "").await {
