@@ -225,14 +225,13 @@ async fn entry_and_nodes(context: &Context, args: &QueryArgs) -> Vec<Finding> {
 
 /// How fresh a registry's answer is, and what to do about one that does not answer.
 fn registry(source: &SourceView) -> Finding {
-    let Some(why) = &source.stale else {
-        return finding("registry", Health::Ok, source.name.clone());
+    let name = &source.name;
+    let (why, text) = match (&source.stale, &source.unannounced) {
+        (Some(why), _) => (why, format!("{name} is out of date: {why}")),
+        (None, Some(why)) => (why, format!("{name} does not show this node: {why}")),
+        (None, None) => return finding("registry", Health::Ok, name.clone()),
     };
-    let problem = finding(
-        "registry",
-        Health::Problem,
-        format!("{} is out of date: {why}", source.name),
-    );
+    let problem = finding("registry", Health::Problem, text);
     // Several registries of one kind are told apart by a suffix, as in `consul-2`.
     let kind = source.name.split(|c: char| !c.is_ascii_alphabetic()).next();
     match cure(kind.unwrap_or_default(), why) {
@@ -356,6 +355,7 @@ mod tests {
                 name: name.to_owned(),
                 age_ms: None,
                 stale: Some(why.to_owned()),
+                unannounced: None,
             };
             let found = registry(&source);
             assert_eq!(found.state, Health::Problem);
@@ -386,6 +386,7 @@ mod tests {
             name: "etcd".to_owned(),
             age_ms: Some(1),
             stale: None,
+            unannounced: None,
         };
         assert_eq!(registry(&fine).state, Health::Ok);
     }

@@ -4,15 +4,18 @@
 
 mod abort;
 mod access;
+mod announce;
 mod links;
 mod listener;
 mod members;
 mod node;
+mod own_addresses;
 mod own_variables;
 mod part;
 mod pipes;
 mod prepare;
 mod query;
+mod registries;
 mod serve;
 mod sessions;
 pub mod settings;
@@ -22,23 +25,12 @@ mod view;
 
 use std::{io, sync::Arc, time::Duration};
 
-#[cfg(feature = "consul")]
-use dpipes_discovery::consul::Consul;
-#[cfg(feature = "etcd")]
-use dpipes_discovery::etcd::Etcd;
-#[cfg(feature = "mdns")]
-use dpipes_discovery::mdns::Mdns;
-use dpipes_discovery::{Directory, Names, Registry, StaticNodes};
+use dpipes_discovery::Directory;
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
 
 pub use self::{listener::ListenError, node::Kind};
-use self::{
-    listener::Listener,
-    members::Members,
-    node::Node,
-    settings::{RegistrySettings, Settings},
-};
+use self::{listener::Listener, members::Members, node::Node, settings::Settings};
 use crate::{
     exec::{Launcher, LauncherSettings},
     transport::Session,
@@ -109,27 +101,32 @@ impl Daemon {
         }
         let launcher =
             Launcher::start(LauncherSettings::default()).map_err(StartError::Launcher)?;
-        let directory = Directory::new(registries(&now)?);
-        let has_registry = !now.registries.is_empty();
+        let registries = registries::build(&now)?;
+        let directory = Directory::new(registries.clone());
         let node = Node::new(settings, kind, launcher, directory);
-        // An address that means "every interface" can be listened on, not dialled.
-        let dialable = |listener: &Listener| {
-            listener
-                .tcp()
-                .filter(|address| !address.ip().is_unspecified())
-        };
-        if let Some(address) = listeners.iter().find_map(dialable) {
+        let tcp = listeners.iter().find_map(Listener::tcp);
+        if let Some(address) = listeners
+            .iter()
+            .filter_map(Listener::tcp)
+            .find_map(own_addresses::dialable)
+        {
             node.set_advertise(address.to_string());
         }
         let listening = listeners.iter().map(Listener::address).collect();
         for listener in listeners {
             node.tasks().spawn(listener.serve(node.clone()));
         }
-        if has_registry {
+        if !registries.is_empty() {
             node.tasks().spawn(view::warm::keep_warm(node.clone()));
             node.tasks()
                 .spawn(view::cluster::keep_current(node.clone()));
             node.tasks().spawn(Members::follow(node.clone()));
+        }
+        if node.kind() == &Kind::Daemon {
+            announce::begin(&node, &registries, tcp);
+            if now.discovery.required {
+                registries::ready(&node).await;
+            }
         }
         for warning in now.warnings() {
             warn!("{warning}");
@@ -204,40 +201,4 @@ async fn idle(node: &Node) {
     while node.pipes().running() + node.runs().len() > 0 {
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// Builds what the settings name. Nothing is connected yet, so that a registry that is down keeps no daemon from starting.
-fn registries(settings: &Settings) -> Result<Vec<Arc<dyn Registry>>, StartError> {
-    let names = || Names {
-        primary: view::primary_service(),
-        app_prefix: view::APP_PREFIX.to_owned(),
-        port: view::DEFAULT_PORT,
-    };
-    let build = |registry: &RegistrySettings| -> Result<Arc<dyn Registry>, String> {
-        Ok(match registry {
-            RegistrySettings::StaticFile(path) => Arc::new(StaticNodes::file(path, names())),
-            RegistrySettings::StaticList(nodes) => {
-                Arc::new(StaticNodes::inline(view::node_list(nodes)?, names()))
-            }
-            #[cfg(feature = "consul")]
-            RegistrySettings::Consul(config) => {
-                Arc::new(Consul::new(config.clone(), names()).map_err(|error| error.to_string())?)
-            }
-            #[cfg(feature = "etcd")]
-            RegistrySettings::Etcd(config) => {
-                Arc::new(Etcd::new(config.clone(), names()).map_err(|error| error.to_string())?)
-            }
-            #[cfg(feature = "mdns")]
-            RegistrySettings::Mdns(config) => {
-                Arc::new(Mdns::new(config.clone(), names()).map_err(|error| error.to_string())?)
-            }
-        })
-    };
-    let named = |registry: &RegistrySettings| {
-        build(registry).map_err(|detail| StartError::Registry {
-            name: registry.kind(),
-            detail,
-        })
-    };
-    settings.registries.iter().map(named).collect()
 }

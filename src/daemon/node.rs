@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dpipes_discovery::{Directory, Snapshot};
+use dpipes_discovery::{Announced, Directory, Snapshot};
 use tokio::{net::UnixStream, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -51,6 +51,7 @@ pub(super) struct Node {
     /// Followed for as long as the node lives, so that a pipe's start reads memory.
     registered: watch::Receiver<Arc<Snapshot>>,
     cache: view::cluster::Cache,
+    announced: OnceLock<watch::Receiver<Arc<[Announced]>>>,
     members: Members,
     versions: Versions,
     /// Stages now prepared or running.
@@ -112,6 +113,7 @@ impl Node {
             registered: directory.subscribe(&view::primary_service()),
             cache: view::cluster::Cache::default(),
             directory,
+            announced: OnceLock::new(),
             versions: Versions::default(),
             stages: AtomicU32::new(0),
             tasks: TaskTracker::new(),
@@ -133,6 +135,34 @@ impl Node {
     /// The settings as they are now; a reload does not change what was taken here.
     pub(super) fn settings(&self) -> Settings {
         self.settings.borrow().clone()
+    }
+
+    /// The settings, now and later.
+    pub(super) fn watch_settings(&self) -> watch::Receiver<Settings> {
+        let mut settings = self.settings.clone();
+        settings.mark_unchanged();
+        settings
+    }
+
+    /// Differs at each start and sorts by time.
+    pub(super) fn boot(&self) -> &str {
+        &self.boot
+    }
+
+    /// How this node stands in its registries; empty before it announces itself, and for a node that does not.
+    pub(super) fn announced(&self) -> Arc<[Announced]> {
+        let states = self.announced.get();
+        states.map_or_else(|| Arc::from([]), |states| states.borrow().clone())
+    }
+
+    /// The same, now and later; `None` for a node that does not announce itself.
+    pub(super) fn watch_announced(&self) -> Option<watch::Receiver<Arc<[Announced]>>> {
+        self.announced.get().cloned()
+    }
+
+    pub(super) fn set_announced(&self, states: watch::Receiver<Arc<[Announced]>>) {
+        // There is one announcer in a node's life.
+        let _ = self.announced.set(states);
     }
 
     pub(super) fn set_advertise(&self, address: String) {

@@ -455,6 +455,7 @@ mod tests {
             name: "static".to_owned(),
             age_ms: Some(12),
             stale: None,
+            unannounced: None,
         }];
         let near = vec![("sort".to_owned(), vec![node("node-b"), node("node-c")])];
         assert_snapshot!(shown(Failure::NoSuchApp { stage: two(), app: "srot".to_owned(), near, sources, nodes: 3 }), @r##"
@@ -625,6 +626,7 @@ mod tests {
             name: name.to_owned(),
             age_ms,
             stale: stale.map(str::to_owned),
+            unannounced: None,
         };
         let sources = vec![
             source("consul", None, Some("connection refused")),

@@ -190,22 +190,32 @@ impl Human {
     }
 }
 
-/// A line for each registry whose knowledge is old.
-fn stale(sources: &[SourceView]) -> String {
-    let line = |source: &SourceView| {
+/// A line for each registry whose knowledge is old, and one for each that does not show this node to others.
+fn notes(sources: &[SourceView]) -> String {
+    let old = |source: &SourceView| {
         let why = source.stale.as_ref()?;
         let old = source
             .age_ms
             .map(|ms| format!(", {} old", age(ms)))
             .unwrap_or_default();
-        Some(
-            crate::cli::caret::printable(&format!(
-                "note: what {} says is out of date{old}: {why}",
-                source.name
-            )) + "\n",
-        )
+        let name = &source.name;
+        Some(format!(
+            "note: what {name} says is out of date{old}: {why}\n"
+        ))
     };
-    sources.iter().filter_map(line).collect()
+    let hidden = |source: &SourceView| {
+        let (why, name) = (source.unannounced.as_ref()?, &source.name);
+        Some(format!(
+            "note: others do not find this node through {name}: {why}\n"
+        ))
+    };
+    let lines = sources
+        .iter()
+        .flat_map(|source| [old(source), hidden(source)]);
+    lines
+        .flatten()
+        .map(|line| crate::cli::caret::printable(line.trim_end()) + "\n")
+        .collect()
 }
 
 impl Output for Human {
@@ -284,7 +294,7 @@ impl Output for Human {
         let rows: Vec<_> = std::iter::once(heading)
             .chain(nodes.iter().map(|node| self.node_row(node)))
             .collect();
-        columns(0, &rows) + &stale(sources)
+        columns(0, &rows) + &notes(sources)
     }
 
     fn apps(&self, apps: &[AppView], any: &[NodeId], sources: &[SourceView]) -> String {
@@ -304,7 +314,7 @@ impl Output for Human {
         } else if apps.is_empty() {
             text.push_str("no app is known\n");
         }
-        text + &stale(sources)
+        text + &notes(sources)
     }
 
     fn app(
@@ -340,7 +350,7 @@ impl Output for Human {
                 list(any)
             ));
         }
-        text + &stale(sources)
+        text + &notes(sources)
     }
 
     fn findings(&self, findings: &[Finding]) -> String {
@@ -496,6 +506,7 @@ mod tests {
             name: "static".to_owned(),
             age_ms: Some(70_000),
             stale: Some("the file is gone".to_owned()),
+            unannounced: None,
         };
         (vec![up, avoided], vec![source])
     }

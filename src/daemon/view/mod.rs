@@ -11,7 +11,7 @@ pub(super) mod warm;
 use std::time::Duration;
 
 use dpipes_discovery::{
-    Candidate, Health, NodeEntry, NodeId as RegistryNode, NodeList, ServiceName,
+    Candidate, Health, LeaseState, NodeEntry, NodeId as RegistryNode, NodeList, ServiceName,
 };
 
 use super::{node::Node, settings::StaticNode};
@@ -107,12 +107,31 @@ pub(super) fn report(node: &Node, id: &NodeId, reached: bool) {
 
 /// Where the knowledge comes from, and how old it is.
 pub(super) fn sources(node: &Node) -> Vec<SourceView> {
-    let view = |source: &dpipes_discovery::Source| SourceView {
-        name: source.name.to_string(),
-        age_ms: source.updated.map(|at| milliseconds(at.elapsed())),
-        stale: source.stale.clone(),
+    let announced = node.announced();
+    let view = |source: &dpipes_discovery::Source| {
+        let own = announced.iter().find(|own| own.registry == source.name);
+        SourceView {
+            name: source.name.to_string(),
+            age_ms: source.updated.map(|at| milliseconds(at.elapsed())),
+            stale: source.stale.clone(),
+            unannounced: own.and_then(|own| unannounced(&own.state)),
+        }
     };
     node.registered().sources.iter().map(view).collect()
+}
+
+/// Why others do not find this node, if they do not.
+fn unannounced(state: &LeaseState) -> Option<String> {
+    match state {
+        LeaseState::Live => None,
+        LeaseState::Pending => Some("not accepted yet".to_owned()),
+        LeaseState::Retrying { detail, .. } | LeaseState::Invisible { detail } => {
+            Some(detail.clone())
+        }
+        LeaseState::Superseded { holder } => {
+            Some(format!("another node has taken the name: {holder}"))
+        }
+    }
 }
 
 /// Registries allow the same names as dpipes does; one that is not legal here is skipped.

@@ -246,7 +246,7 @@ async fn a_peer_is_judged_by_its_hello_before_it_learns_anything() {
 
 #[tokio::test]
 async fn a_stranger_that_speaks_something_else_reads_why_it_is_not_wanted() {
-    let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
+    let (mut near, far) = UnixStream::pair().unwrap();
     let judge = async |_: &Hello| panic!("it said no hello");
     let greeting = greet_if(
         far,

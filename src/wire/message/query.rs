@@ -166,4 +166,7 @@ pub struct SourceView {
     /// Why the knowledge is old, if it is.
     #[serde(default)]
     pub stale: Option<String>,
+    /// Why this node is not found there by others, if it should be and is not.
+    #[serde(default)]
+    pub unannounced: Option<String>,
 }

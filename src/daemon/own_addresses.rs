@@ -1,0 +1,80 @@
+//! The addresses of this machine, as others may see them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use nix::ifaddrs::getifaddrs;
+
+/// An address of a network that is reserved for documentation (RFC 5737). Asking which way it would be reached sends nothing.
+const SOMEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+
+/// Every address of this machine that another one might reach or see, the one of the default route first. Loopback and link-local
+/// addresses are none.
+pub(super) fn own_addresses() -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> = Vec::new();
+    all.extend(of_default_route());
+    for interface in getifaddrs().into_iter().flatten() {
+        let Some(address) = interface.address else {
+            continue;
+        };
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+        all.extend(v4.or(v6));
+    }
+    let mut seen = Vec::new();
+    all.retain(|address| {
+        let is_new = can_be_reached(*address) && !seen.contains(address);
+        seen.push(*address);
+        is_new
+    });
+    all
+}
+
+/// An address of this machine in place of one that means all of them, for that can be listened on and not dialled.
+pub(super) fn dialable(address: SocketAddr) -> Option<SocketAddr> {
+    if !address.ip().is_unspecified() {
+        return Some(address);
+    }
+    let own = own_addresses().into_iter();
+    let mut reachable = own.map(|ip| SocketAddr::new(ip, address.port()));
+    // A listener of IPv4 alone is not reached by IPv6.
+    reachable.find(|own| own.is_ipv4() || address.is_ipv6())
+}
+
+fn of_default_route() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(SOMEWHERE).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+fn can_be_reached(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(address.is_loopback() || address.is_unspecified() || address.is_multicast() || is_link_local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_an_address_that_only_this_machine_or_link_understands() {
+        for (address, expected) in [
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("0.0.0.0", false),
+            ("169.254.1.1", false),
+            ("fe80::1", false),
+            ("10.0.0.1", true),
+            ("2001:db8::1", true),
+        ] {
+            assert_eq!(
+                can_be_reached(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
+        assert!(own_addresses().into_iter().all(can_be_reached));
+    }
+}
