@@ -24,10 +24,11 @@ mod hosts;
 mod lab;
 mod layers;
 mod lost_nodes;
-
 mod network;
 mod refusals;
+mod registries;
 mod resources;
 mod same_as_bash;
 mod soak;
 mod stderr;
+mod zero_configuration;

@@ -1,4 +1,4 @@
-//! Several real daemons on loopback that know each other by a static list.
+//! Several real daemons on loopback that know each other by a static list, or by a registry that a test names.
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +28,9 @@ const fn idle_allowance(nodes: usize) -> usize {
     2 * nodes + 4
 }
 
+/// Connections to a registry beside these: one for each watch of a service and for the heartbeat, of a handful of apps.
+const REGISTRY_ALLOWANCE: usize = 16;
+
 /// How one node is configured.
 #[derive(Clone)]
 pub(crate) struct NodeSpec {
@@ -42,6 +45,7 @@ pub(crate) struct Builder {
     nodes: Vec<NodeSpec>,
     run: BTreeMap<String, String>,
     proxied: Vec<String>,
+    registry: Option<String>,
 }
 
 /// A running cluster. Dropping it checks that nothing is left behind.
@@ -49,6 +53,7 @@ pub(crate) struct Cluster {
     scratch: Scratch,
     daemons: Vec<Daemon>,
     proxies: BTreeMap<String, Proxy>,
+    idle_allowance: usize,
 }
 
 // === impl NodeSpec ===
@@ -93,6 +98,7 @@ impl NodeSpec {
         daemon: &Daemon,
         scratch: &Scratch,
         shared: &BTreeMap<String, String>,
+        registry: &str,
     ) -> String {
         let flow = |map: &BTreeMap<String, String>| {
             map.iter()
@@ -104,13 +110,12 @@ impl NodeSpec {
         run.insert("cwd".to_owned(), format!("{:?}", scratch.work()));
         run.extend(shared.clone());
         let mut yaml = format!(
-            "version: 1\nnode: {{ name: {}, labels: {{ {} }} }}\nlisten: [\"{}\", \"unix:{}\"]\naccess: local\nrun: {{ {} }}\nregistry:\n  - static: {{ file: {:?} }}\n",
+            "version: 1\nnode: {{ name: {}, labels: {{ {} }} }}\nlisten: [\"{}\", \"unix:{}\"]\naccess: local\nrun: {{ {} }}\nregistry:\n  - {registry}\n",
             daemon.name,
             flow(&self.labels),
             daemon.address,
             daemon.socket.display(),
             flow(&run),
-            scratch.root().join("nodes.yaml"),
         );
         for section in &self.sections {
             writeln!(yaml, "{section}").expect("writing to a string");
@@ -140,6 +145,12 @@ impl Builder {
     /// Sets a key of the `run` section of every node.
     pub(crate) fn run(mut self, key: &str, value: &str) -> Self {
         self.run.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Lets the nodes find each other by this registry, an entry of `registry:` in YAML's flow style, and not by a list.
+    pub(crate) fn registry(mut self, entry: &str) -> Self {
+        self.registry = Some(entry.to_owned());
         self
     }
 
@@ -202,14 +213,22 @@ impl Builder {
             })
             .collect();
         fs::write(scratch.root().join("nodes.yaml"), list).expect("a writable folder");
+        let list = format!(
+            "static: {{ file: {:?} }}",
+            scratch.root().join("nodes.yaml")
+        );
+        let registry = self.registry.as_ref().unwrap_or(&list);
         for (daemon, node) in daemons.iter().zip(&self.nodes) {
-            fs::write(&daemon.config, node.yaml(daemon, &scratch, &self.run))
-                .expect("a writable folder");
+            let yaml = node.yaml(daemon, &scratch, &self.run, registry);
+            fs::write(&daemon.config, yaml).expect("a writable folder");
         }
+        let more = self.registry.as_ref().map_or(0, |_| REGISTRY_ALLOWANCE);
+        let idle_allowance = idle_allowance(daemons.len()) + more;
         let mut cluster = Cluster {
             scratch,
             daemons,
             proxies,
+            idle_allowance,
         };
         for index in 0..cluster.daemons.len() {
             cluster.daemons[index].start(&cluster.scratch)?;
@@ -227,6 +246,7 @@ impl Cluster {
             nodes: Vec::new(),
             run: BTreeMap::new(),
             proxied: Vec::new(),
+            registry: None,
         }
     }
 
@@ -330,11 +350,10 @@ impl Cluster {
         if !holds_within(patience(), || self.apps().is_empty()) {
             complaints.push(format!("apps left: {}", processes::describe(&self.apps())));
         }
-        let sessions = idle_allowance(self.daemons.len());
         complaints.extend(
             self.daemons
                 .iter()
-                .flat_map(|daemon| daemon.complaints(sessions)),
+                .flat_map(|daemon| daemon.complaints(self.idle_allowance)),
         );
         for daemon in self.daemons.iter().filter(|daemon| daemon.runs()) {
             daemon.signal(Signal::TERM);

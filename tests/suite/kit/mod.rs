@@ -8,6 +8,7 @@ mod cluster;
 mod daemon;
 pub(crate) mod hostile;
 mod invocation;
+pub(crate) mod lan;
 mod local;
 mod oracle;
 mod patience;
