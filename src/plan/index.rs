@@ -17,8 +17,18 @@ pub struct Index {
     by_app: HashMap<String, Arc<Listing>>,
     /// Nodes that may run any app.
     open: Arc<Listing>,
-    /// A hash of each node's name, for choices that differ between pipes and are the same everywhere.
-    hashes: Vec<u64>,
+    /// What a choice looks at of each node, apart from the rest: a choice among a thousand of these reads a few pages, not a few hundred.
+    briefs: Vec<Brief>,
+}
+
+/// What a choice looks at of a node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brief {
+    /// A hash of the name, for choices that differ between pipes and are the same everywhere.
+    pub(super) hash: u64,
+    pub(super) load: Option<(u32, u32)>,
+    pub(super) weight: u16,
+    pub(super) health: Tier,
 }
 
 /// Nodes that offer one app.
@@ -73,7 +83,7 @@ impl Index {
         }
         let listing = |list: Vec<u32>| Arc::new(Listing::new(&nodes, list, BTreeMap::new()));
         Self {
-            hashes: nodes.iter().map(|n| hash(&n.node)).collect(),
+            briefs: nodes.iter().map(Brief::of).collect(),
             by_app: by_app
                 .into_iter()
                 .map(|(app, list)| (app.to_owned(), listing(list)))
@@ -143,8 +153,21 @@ impl Index {
         &self.open
     }
 
-    pub(super) fn hash_at(&self, index: u32) -> u64 {
-        self.hashes[index as usize]
+    pub(super) fn brief(&self, index: u32) -> &Brief {
+        &self.briefs[index as usize]
+    }
+}
+
+// === impl Brief ===
+
+impl Brief {
+    fn of(node: &NodeCandidate) -> Self {
+        Self {
+            hash: hash(&node.node),
+            load: node.load,
+            weight: node.weight,
+            health: node.health,
+        }
     }
 }
 

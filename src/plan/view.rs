@@ -82,27 +82,27 @@ impl ClusterView {
 
     /// The hash of that node's name.
     pub(crate) fn hash_at(&self, index: u32) -> u64 {
-        self.index.hash_at(index)
+        self.index.brief(index).hash
     }
 
     /// Stages that the node runs and takes at most, where known.
     pub(crate) fn load_at(&self, index: u32) -> Option<(u32, u32)> {
         match self.here {
             Some(here) if here.at == index => Some(here.load),
-            _ => self.at(index).load,
+            _ => self.index.brief(index).load,
         }
     }
 
     /// How well an app is on a node, by the listing it was found in.
     pub(crate) fn health_in(&self, listing: &Listing, index: u32) -> Tier {
         let mark = listing.mark(index);
-        mark.map_or_else(|| self.at(index).health, |mark| mark.health)
+        mark.map_or_else(|| self.index.brief(index).health, |mark| mark.health)
     }
 
     /// An app's share of the work on a node, by the listing it was found in.
     pub(crate) fn weight_in(&self, listing: &Listing, index: u32) -> u16 {
         let mark = listing.mark(index);
-        mark.map_or_else(|| self.at(index).weight, |mark| mark.weight)
+        mark.map_or_else(|| self.index.brief(index).weight, |mark| mark.weight)
     }
 
     pub(super) fn listing(&self, app: &str) -> Option<&Arc<Listing>> {

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use thiserror::Error;
 
@@ -94,7 +94,8 @@ impl Policy for Spread {
     fn place(&self, stages: &[Choices<'_>]) -> Result<Plan, PlaceError> {
         /// How far `used` is scaled up before it is divided by a weight.
         const SCALE: u64 = 1 << 20;
-        let mut used: HashMap<u32, u64> = HashMap::new();
+        // Asked about every candidate of every stage, and holds a few: a tree of numbers is quicker than hashing each of them.
+        let mut used: BTreeMap<u32, u64> = BTreeMap::new();
         let mut previous = None;
         let mut placed = Vec::with_capacity(stages.len());
         for choices in stages {
