@@ -20,6 +20,11 @@ test filter="":
 nextest *arguments:
     cargo nextest run --workspace {{arguments}}
 
+# Fetch the servers that the tests run, if the system has none; the tests would do it too.
+servers:
+    testbed/unpack-deb.sh bullseye consul target/servers/consul
+    testbed/unpack-deb.sh bookworm etcd-server target/servers/etcd
+
 # Build the documentation and fail on a broken link.
 doc:
     RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --document-private-items
@@ -32,7 +37,7 @@ deny:
 ci:
     .ci/run
 
-# Compare with socat and bash on this machine: throughput, startup or memory.
+# Compare with socat and bash on this machine: throughput, startup, memory or placement.
 bench name="throughput" rounds="":
     DPIPES_BENCH_ROUNDS={{rounds}} cargo bench --bench {{name}}
 
