@@ -40,6 +40,8 @@ pub struct Listing {
     marks: BTreeMap<u32, Mark>,
     /// Whether some node is drained or ejected, so that the list has to be filtered.
     blemished: bool,
+    /// Whether the app is as well on each node as on every other, so that nobody has to look for the best.
+    uniform: bool,
 }
 
 /// What is said of one app on one node: an operator may take out a single app, and its health may differ from that of its node.
@@ -180,10 +182,14 @@ impl Listing {
                 let node = &nodes[*index as usize];
                 node.weight == 0 || node.ejected
             });
+        let mut healths = list.iter().map(|index| nodes[*index as usize].health);
+        let first = healths.next();
+        let uniform = marks.is_empty() && healths.all(|health| Some(health) == first);
         Self {
             nodes: list.into(),
             marks,
             blemished,
+            uniform,
         }
     }
 
@@ -198,6 +204,10 @@ impl Listing {
             return None;
         }
         self.marks.get(&index)
+    }
+
+    pub(super) const fn is_uniform(&self) -> bool {
+        self.uniform
     }
 
     pub(super) const fn is_blemished(&self) -> bool {

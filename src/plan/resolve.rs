@@ -228,6 +228,11 @@ impl Candidates {
         view.health_in(&self.listing, index)
     }
 
+    /// Whether the app is as well on each of them as on every other.
+    pub(crate) fn is_uniform(&self) -> bool {
+        self.listing.is_uniform()
+    }
+
     /// The app's share of the work on a node.
     pub(crate) fn weight(&self, view: &ClusterView, index: u32) -> u16 {
         view.weight_in(&self.listing, index)

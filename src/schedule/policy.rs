@@ -100,8 +100,9 @@ impl Policy for Spread {
         let mut placed = Vec::with_capacity(stages.len());
         for choices in stages {
             let best = best(choices, |index, rank| {
-                let used = used.get(&index).copied().unwrap_or(0);
-                let share = used * SCALE / u64::from(rank.weight);
+                let share = used
+                    .get(&index)
+                    .map_or(0, |used| used * SCALE / u64::from(rank.weight));
                 (previous == Some(index), share)
             });
             let chosen = best[0];

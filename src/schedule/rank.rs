@@ -44,14 +44,19 @@ impl<'a> Choices<'a> {
             nodes = nodes.iter().copied().filter(left).collect();
         }
         let class_at = |index: &u32| class(candidates.health(view, *index));
-        let Some(best) = nodes.iter().map(class_at).min() else {
+        let looked_at = if candidates.is_uniform() {
+            &nodes[..nodes.len().min(1)]
+        } else {
+            &nodes[..]
+        };
+        let Some(best) = looked_at.iter().map(class_at).min() else {
             return Err(PlaceError::NoneLeft {
                 stage: candidates.stage,
                 app: candidates.app.clone(),
                 tried: u32::try_from(candidates.indices().len()).unwrap_or(u32::MAX),
             });
         };
-        if nodes.iter().any(|index| class_at(index) != best) {
+        if !candidates.is_uniform() && nodes.iter().any(|index| class_at(index) != best) {
             nodes.to_mut().retain(|index| class_at(index) == best);
         }
         Ok(Self {
@@ -68,8 +73,10 @@ impl<'a> Choices<'a> {
         Rank {
             unknown: self.candidates.health(self.view, index) == Tier::Unknown,
             // Nothing known speaks against a node whose load is not known.
-            load: load.map_or(0, |(running, capacity)| {
-                u64::from(running) * LOAD_STEPS / u64::from(capacity)
+            load: load.map_or(0, |(running, capacity)| match running {
+                // Most are idle, and a division for each of a thousand is most of a choice's time.
+                0 => 0,
+                running => u64::from(running) * LOAD_STEPS / u64::from(capacity),
             }),
             weight: self.candidates.weight(self.view, index).max(1),
             hash: mix(self.view.hash_at(index) ^ self.seed),
