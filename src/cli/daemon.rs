@@ -1,6 +1,7 @@
 //! `dpipesd`: what each way of calling it does.
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
@@ -260,6 +261,11 @@ fn background(arguments: &[OsString], loaded: &Loaded, surroundings: &Surroundin
         .log_file
         .clone()
         .unwrap_or_else(|| surroundings.default_log_file());
+    if loaded.settings.discovery.required {
+        say(
+            "note: dpipesd is ready once every registry has answered and accepted it, for `discovery: required` asks for that; dpipesd stop ends the wait",
+        );
+    }
     match daemonize::start(arguments.get(1..).unwrap_or_default(), &log) {
         Ok(started) => {
             for note in absent(loaded) {
@@ -370,7 +376,9 @@ fn foreground(
         flags: cli.flags(),
     };
     let shown = loaded.clone();
-    let served = runtime.block_on(serve::serve(loaded, reloader, move |addresses| {
+    let is_ready = Cell::new(false);
+    let served = runtime.block_on(serve::serve(loaded, reloader, |addresses| {
+        is_ready.set(true);
         if !detached {
             // For whoever started it by hand; a script reads standard output.
             say(&banner(&shown, addresses, std::process::id()));
@@ -386,7 +394,17 @@ fn foreground(
     // Tasks that did not end in time must not hold the process.
     runtime.shutdown_background();
     match served {
-        Ok(status) => status,
+        Ok(status) => {
+            if detached && !is_ready.get() {
+                let message = "it was told to leave before every registry had answered, which `discovery: required` asks for";
+                // If the parent is gone, nobody is left to be told.
+                let _gone = daemonize::tell(&Ready::Failed(Failed {
+                    status: exit::FAILED,
+                    message: message.to_owned(),
+                }));
+            }
+            status
+        }
         Err(StartError { message, status }) => {
             let message = super::caret::Message {
                 help: help_for(status).map(str::to_owned),

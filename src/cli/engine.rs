@@ -83,8 +83,10 @@ pub(crate) struct RunReport {
 
 /// A daemon that runs.
 pub(crate) trait Running: Send {
-    /// Waits until it ends by itself, which only `--exit` makes it do, and returns the status of the app it ran.
-    fn finished(&mut self) -> impl Future<Output = u8> + Send;
+    /// Waits until it may be called ready. Cancel safe.
+    fn ready(&self) -> impl Future<Output = ()> + Send;
+    /// Waits until it ends by itself, which only `--exit` makes it do, and returns the status of the app it ran. Cancel safe.
+    fn finished(&self) -> impl Future<Output = u8> + Send;
     /// Takes no more work, lets pipes end, kills what is left, and stops.
     fn drain(self) -> impl Future<Output = ()> + Send;
 }
@@ -358,7 +360,11 @@ pub(crate) async fn start(settings: watch::Receiver<Settings>) -> Result<Daemon,
 }
 
 impl Running for Daemon {
-    async fn finished(&mut self) -> u8 {
+    async fn ready(&self) {
+        Self::ready(self).await;
+    }
+
+    async fn finished(&self) -> u8 {
         self.first_exit().await
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{self, Facts, Flags, Loaded, Surroundings},
-    daemon::settings::{Access, Settings},
+    daemon::settings::Settings,
 };
 
 /// What is needed to read the configuration again.
@@ -72,7 +72,8 @@ impl Events for Signals {
     }
 }
 
-/// Runs a daemon until it is told to leave. `ready` is called once, when every address is open.
+/// Runs a daemon until it is told to leave. `ready` is called once, when every address is open and, where that is required, every
+/// registry has answered; never if it is told to leave before.
 ///
 /// # Errors
 ///
@@ -92,9 +93,6 @@ pub(crate) async fn serve(
     for note in &loaded.notes {
         warn!("{note}");
     }
-    if loaded.settings.access == Access::Open {
-        warn!("access is open: everyone who reaches this port can run programs here");
-    }
     let (settings, watched) = watch::channel(loaded.settings);
     let daemon = engine::start(watched).await?;
     let addresses = daemon.addresses().to_vec();
@@ -103,21 +101,36 @@ pub(crate) async fn serve(
         pid = std::process::id(),
         "listening"
     );
-    ready(&addresses).map_err(|error| failed("cannot tell that the daemon listens", &error))?;
-    let status = attend(daemon, signals, &settings, || reloader.load()).await;
+    let status = attend(
+        daemon,
+        signals,
+        &settings,
+        || reloader.load(),
+        || ready(&addresses),
+    )
+    .await;
     drop(pid_file);
-    Ok(status)
+    status.map_err(|error| failed("cannot tell that the daemon listens", &error))
 }
 
 /// Serves until it is told to leave or the one app has run: the first request drains, a second one ends at once.
 async fn attend<D: Running>(
-    mut daemon: D,
+    daemon: D,
     mut events: impl Events,
     settings: &watch::Sender<Settings>,
     mut load: impl FnMut() -> Option<Settings>,
-) -> u8 {
+    tell_ready: impl FnOnce() -> io::Result<()>,
+) -> io::Result<u8> {
+    let mut tell_ready = Some(tell_ready);
     loop {
         tokio::select! {
+            () = daemon.ready(), if tell_ready.is_some() => {
+                let told = tell_ready.take().map_or(Ok(()), |tell| tell());
+                if let Err(error) = told {
+                    daemon.drain().await;
+                    return Err(error);
+                }
+            }
             event = events.next() => match event {
                 Event::Leave(_) => break,
                 Event::Reload => {
@@ -130,7 +143,7 @@ async fn attend<D: Running>(
             status = daemon.finished() => {
                 info!(status, "the one app has run");
                 daemon.drain().await;
-                return status;
+                return Ok(status);
             }
         }
     }
@@ -141,11 +154,11 @@ async fn attend<D: Running>(
         tokio::select! {
             // A drain begins before it can be cut short, and one that is over needs no cutting.
             biased;
-            () = &mut drained => return exit::OK,
+            () = &mut drained => return Ok(exit::OK),
             event = events.next() => match event {
                 Event::Leave(status) => {
                     warn!("told twice to leave: ending at once");
-                    return status;
+                    return Ok(status);
                 }
                 Event::Reload => warn!("the configuration is not read again while leaving"),
             },
@@ -216,13 +229,20 @@ mod tests {
 
     /// A daemon that tells when it is drained.
     struct Fake {
+        ready: bool,
         status: Option<u8>,
         drained: mpsc::Sender<()>,
         stuck: bool,
     }
 
     impl Running for Fake {
-        async fn finished(&mut self) -> u8 {
+        async fn ready(&self) {
+            if !self.ready {
+                std::future::pending::<()>().await;
+            }
+        }
+
+        async fn finished(&self) -> u8 {
             match self.status {
                 Some(status) => status,
                 None => std::future::pending().await,
@@ -284,6 +304,7 @@ mod tests {
         };
         let attending = attend(
             Fake {
+                ready: true,
                 status,
                 drained,
                 stuck,
@@ -291,9 +312,11 @@ mod tests {
             receiver,
             &settings,
             load,
+            || Ok(()),
         );
         let status = tokio::time::timeout(Duration::from_secs(30), attending)
             .await
+            .unwrap()
             .unwrap();
         assert_eq!(watched.has_changed().unwrap(), changes > 0);
         (status, told.try_recv().is_ok(), changes)
@@ -329,5 +352,42 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_one_app_is_the_end_of_the_daemon() {
         assert_eq!(attended(&[], Some(7), false, vec![]).await, (7, true, 0));
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_waits_to_be_ready_can_be_told_to_leave() {
+        let (sender, receiver) = mpsc::channel(8);
+        sender.send(Event::Leave(143)).await.unwrap();
+        let (drained, mut told) = mpsc::channel(1);
+        let fake = Fake {
+            ready: false,
+            status: None,
+            drained,
+            stuck: false,
+        };
+        let (settings, _watched) = watch::channel(settings());
+        let never = || -> io::Result<()> { panic!("it is not ready") };
+        let attending = attend(fake, receiver, &settings, || None, never);
+        let status = tokio::time::timeout(Duration::from_secs(30), attending).await;
+        assert_eq!(status.unwrap().unwrap(), exit::OK);
+        assert!(told.try_recv().is_ok(), "it leaves in order");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_whose_starter_is_gone_leaves_in_order() {
+        let (_sender, receiver) = mpsc::channel(8);
+        let (drained, mut told) = mpsc::channel(1);
+        let fake = Fake {
+            ready: true,
+            status: None,
+            drained,
+            stuck: false,
+        };
+        let (settings, _watched) = watch::channel(settings());
+        let gone = || Err(io::ErrorKind::BrokenPipe.into());
+        let attending = attend(fake, receiver, &settings, || None, gone);
+        let ended = tokio::time::timeout(Duration::from_secs(30), attending).await;
+        assert!(ended.unwrap().is_err());
+        assert!(told.try_recv().is_ok());
     }
 }

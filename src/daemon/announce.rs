@@ -51,7 +51,7 @@ pub(super) fn begin(
 
 /// Keeps this node announced as it is: apps, labels and addresses as they are now, draining once it leaves, gone at the end.
 async fn keep_announced(node: Arc<Node>, announcer: Announcer, listener: Option<SocketAddr>) {
-    let mut settings = node.watch_settings();
+    let mut settings = node.follow_settings();
     let mut look = interval(ADDRESSES_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -161,11 +161,17 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
 
 /// Addresses from which this node may come, beside the announced one; peers let members in by these.
 fn further_addresses(host: &str) -> Option<String> {
-    // A node that is only to be found on this machine comes from nowhere else.
-    if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+    further_of(host, &own_addresses())
+}
+
+fn further_of(host: &str, own: &[IpAddr]) -> Option<String> {
+    // A node that is announced at an address that this machine does not have is behind a translation of addresses, as in a container,
+    // and comes from that address too. Its own ones mean other machines outside, which must not become members. And one that is to be
+    // found on this machine alone comes from nowhere else.
+    if host.parse().is_ok_and(|ip: IpAddr| !own.contains(&ip)) {
         return None;
     }
-    let further: Vec<String> = own_addresses()
+    let further: Vec<String> = own
         .iter()
         .map(ToString::to_string)
         .filter(|address| address != host)
@@ -177,6 +183,18 @@ fn further_addresses(host: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_behind_a_translation_of_addresses_announces_no_inner_ones() {
+        let own: Vec<IpAddr> = ["172.17.0.2", "10.0.0.1"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let further = |host: &str| further_of(host, &own);
+        assert_eq!(further("10.0.0.1").as_deref(), Some("172.17.0.2"));
+        assert_eq!(further("").as_deref(), Some("172.17.0.2,10.0.0.1"));
+        assert_eq!(further("192.0.2.7"), None);
+        assert_eq!(further("127.0.0.1"), None);
+    }
 
     #[test]
     fn an_advertised_address_is_taken_apart() {

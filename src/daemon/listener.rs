@@ -187,7 +187,7 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
     };
     match session {
         Ok(session) => {
-            node.sessions().adopt(node, &session).await;
+            node.sessions().adopt(node, &session);
             node.serve_session(session);
         }
         Err(error) => debug!(%error, "handshake failed"),

@@ -106,7 +106,7 @@ impl Default for Members {
 }
 
 impl Members {
-    /// Keeps the addresses as the registries say, for as long as the node lives.
+    /// Keeps the addresses as the registries say, until it is dropped.
     pub(super) async fn follow(node: Arc<Node>) {
         let mut registered = node.follow_registered();
         let mut resolved = Resolved::new();
@@ -123,7 +123,6 @@ impl Members {
                     return;
                 },
                 () = sleep(FRESH) => {}
-                () = node.closing().cancelled() => return,
             }
         }
     }

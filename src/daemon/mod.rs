@@ -75,7 +75,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// See [`StartError`]. A registry that does not answer is no error.
+    /// See [`StartError`]. A registry that does not answer is no error; [`Daemon::ready`] waits for it where that is wanted.
     pub async fn start(settings: watch::Receiver<Settings>) -> Result<Self, StartError> {
         Self::begin(settings, Kind::Daemon).await
     }
@@ -102,31 +102,23 @@ impl Daemon {
         let launcher =
             Launcher::start(LauncherSettings::default()).map_err(StartError::Launcher)?;
         let registries = registries::build(&now)?;
+        let listening = listeners.iter().map(Listener::address).collect();
+        let tcp = own_addresses::best(listeners.iter().filter_map(Listener::tcp));
         let directory = Directory::new(registries.clone());
         let node = Node::new(settings, kind, launcher, directory);
-        let tcp = listeners.iter().find_map(Listener::tcp);
-        if let Some(address) = listeners
-            .iter()
-            .filter_map(Listener::tcp)
-            .find_map(own_addresses::dialable)
-        {
-            node.set_advertise(address.to_string());
+        if let Some(address) = tcp.and_then(own_addresses::dialable) {
+            node.set_advertise(address);
         }
-        let listening = listeners.iter().map(Listener::address).collect();
         for listener in listeners {
             node.tasks().spawn(listener.serve(node.clone()));
         }
         if !registries.is_empty() {
-            node.tasks().spawn(view::warm::keep_warm(node.clone()));
-            node.tasks()
-                .spawn(view::cluster::keep_current(node.clone()));
-            node.tasks().spawn(Members::follow(node.clone()));
+            node.until_closing(view::warm::keep_warm(node.clone()));
+            node.until_closing(view::cluster::keep_current(node.clone()));
+            node.until_closing(Members::follow(node.clone()));
         }
         if node.kind() == &Kind::Daemon {
             announce::begin(&node, &registries, tcp);
-            if now.discovery.required {
-                registries::ready(&node).await;
-            }
         }
         for warning in now.warnings() {
             warn!("{warning}");
@@ -139,6 +131,14 @@ impl Daemon {
     #[must_use]
     pub fn addresses(&self) -> &[String] {
         &self.listening
+    }
+
+    /// Waits until every registry has answered and accepted this node, where the settings require that; else returns at once. It takes
+    /// as long as the registries do, so whoever waits must be able to give up. Cancel safe.
+    pub async fn ready(&self) {
+        if self.node.settings().discovery.required {
+            registries::ready(&self.node).await;
+        }
     }
 
     /// A session for a client inside this process.

@@ -42,7 +42,7 @@ pub(super) struct Node {
     kind: Kind,
     settings: watch::Receiver<Settings>,
     /// Known once the listeners are bound.
-    advertise: OnceLock<String>,
+    advertise: OnceLock<SocketAddr>,
     launcher: Launcher,
     pipes: Pipes,
     runs: Runs,
@@ -137,8 +137,8 @@ impl Node {
         self.settings.borrow().clone()
     }
 
-    /// The settings, now and later.
-    pub(super) fn watch_settings(&self) -> watch::Receiver<Settings> {
+    /// The settings, to be told that they changed from now on.
+    pub(super) fn follow_settings(&self) -> watch::Receiver<Settings> {
         let mut settings = self.settings.clone();
         settings.mark_unchanged();
         settings
@@ -165,7 +165,7 @@ impl Node {
         let _ = self.announced.set(states);
     }
 
-    pub(super) fn set_advertise(&self, address: String) {
+    pub(super) fn set_advertise(&self, address: SocketAddr) {
         // Only the first listener's address counts; it is set once, before anything is served.
         let _ = self.advertise.set(address);
     }
@@ -174,9 +174,11 @@ impl Node {
     /// when it listens to no network.
     pub(super) fn advertise(&self) -> Option<String> {
         let configured = self.settings.borrow().advertise.clone();
+        let own = self.advertise.get();
+        let is_loopback = |own: &SocketAddr| own.ip().is_loopback();
         configured
-            .or_else(|| view::listed_address(self))
-            .or_else(|| self.advertise.get().cloned())
+            .or_else(|| view::listed_address(self, own.is_none_or(is_loopback)))
+            .or_else(|| own.map(ToString::to_string))
     }
 
     pub(super) fn launcher(&self) -> &Launcher {
@@ -205,13 +207,6 @@ impl Node {
         self.registered.clone()
     }
 
-    /// The settings, to be told that they changed from now on.
-    pub(super) fn follow_settings(&self) -> watch::Receiver<Settings> {
-        let mut settings = self.settings.clone();
-        settings.mark_unchanged();
-        settings
-    }
-
     pub(super) fn cache(&self) -> &view::cluster::Cache {
         &self.cache
     }
@@ -238,6 +233,13 @@ impl Node {
 
     pub(super) fn first_exit(&self) -> &watch::Sender<Option<u8>> {
         &self.first_exit
+    }
+
+    /// Runs a task that is of no use to a node that leaves, and must not hold it up then.
+    pub(super) fn until_closing(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.closing.clone();
+        self.tasks
+            .spawn(async move { closing.run_until_cancelled_owned(task).await });
     }
 
     /// Takes slots for stages, or says how many are taken.

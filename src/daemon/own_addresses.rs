@@ -40,13 +40,21 @@ pub(super) fn dialable(address: SocketAddr) -> Option<SocketAddr> {
     reachable.find(|own| own.is_ipv4() || address.is_ipv6())
 }
 
+/// Of the addresses that are listened on, the first that other machines reach, else the first.
+pub(super) fn best(mut listened: impl Iterator<Item = SocketAddr> + Clone) -> Option<SocketAddr> {
+    let beyond =
+        |address: &SocketAddr| address.ip().is_unspecified() || can_be_reached(address.ip());
+    listened.clone().find(beyond).or_else(|| listened.next())
+}
+
 fn of_default_route() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(SOMEWHERE).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
-fn can_be_reached(address: IpAddr) -> bool {
+/// Whether an address means the same everywhere: loopback is every machine's own, and a link-local one every link's.
+pub(super) fn can_be_reached(address: IpAddr) -> bool {
     let is_link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -57,6 +65,23 @@ fn can_be_reached(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_others_reach_is_preferred_to_loopback() {
+        let chosen = |listened: &[&str]| {
+            let listened = listened
+                .iter()
+                .map(|text| text.parse::<SocketAddr>().unwrap());
+            best(listened).map(|address| address.to_string())
+        };
+        assert_eq!(
+            chosen(&["127.0.0.1:1", "10.0.0.1:2"]).unwrap(),
+            "10.0.0.1:2"
+        );
+        assert_eq!(chosen(&["127.0.0.1:1", "0.0.0.0:2"]).unwrap(), "0.0.0.0:2");
+        assert_eq!(chosen(&["127.0.0.1:1", "[::1]:2"]).unwrap(), "127.0.0.1:1");
+        assert_eq!(chosen(&[]), None);
+    }
 
     #[test]
     fn nobody_is_told_an_address_that_only_this_machine_or_link_understands() {

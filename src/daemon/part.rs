@@ -149,13 +149,6 @@ async fn consider(
                 None,
             )
         };
-    if node.is_leaving() {
-        let (wanted, got) = (
-            "a node that takes work".to_owned(),
-            "a node that is leaving".to_owned(),
-        );
-        return refuse_all("availability", wanted, got, RefusalKind::Gone, "run again");
-    }
     let count = u32::try_from(offer.stages.len()).unwrap_or(u32::MAX);
     let slots = match node.take_slots(count) {
         Ok(slots) => slots,

@@ -104,23 +104,30 @@ fn take_messages(
             send.reset(code::GOING_AWAY, "this node is leaving");
             recv.stop(code::GOING_AWAY, "this node is leaving");
         }
+        // A session may live for hours; who may connect can change meanwhile. So everything that begins anew is looked at.
         Purpose::Run => {
-            let (cluster, session) = (Arc::new(node.clone()), session.clone());
-            node.tasks()
-                .spawn(async move { coordinator::serve(cluster, session, send, recv).await });
+            let (asked, session) = (node.clone(), session.clone());
+            node.tasks().spawn(async move {
+                match asked.admit(&session.peer().address).await {
+                    Ok(()) => coordinator::serve(Arc::new(asked), session, send, recv).await,
+                    Err(refusal) => refuse(&refusal.to_string(), send, recv),
+                }
+            });
         }
         Purpose::Query => {
-            let node = node.clone();
-            node.clone()
-                .tasks()
-                .spawn(async move { query::answer(&node, send, recv).await });
+            let (asked, session) = (node.clone(), session.clone());
+            node.tasks().spawn(async move {
+                match asked.admit(&session.peer().address).await {
+                    Ok(()) => query::answer(&asked, send, recv).await,
+                    Err(refusal) => refuse(&refusal.to_string(), send, recv),
+                }
+            });
         }
         // A client conducts nothing: only an entry, which is a node, may offer stages.
         Purpose::Control { pipe, attempt } if session.peer().hello.role == Role::Node => {
             let (part_node, session) = (node.clone(), session.clone());
             let span = info_span!("part", %pipe, %attempt);
             let part = async move {
-                // A session may live for hours; who may connect can change meanwhile.
                 match part_node.admit(&session.peer().address).await {
                     Ok(()) => part::serve(part_node, session, (pipe, attempt), send, recv).await,
                     Err(refusal) => refuse(&refusal.to_string(), send, recv),
@@ -141,7 +148,7 @@ fn take_messages(
 }
 
 fn refuse(why: &str, send: SendStream, recv: RecvStream) {
-    info!(why, "offer refused");
+    info!(why, "refused on an open session");
     send.reset(code::FAILED, why);
     recv.stop(code::FAILED, why);
 }

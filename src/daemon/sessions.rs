@@ -53,7 +53,7 @@ impl Sessions {
 
     /// Keeps a session that a node opened, so that two nodes need one between them. Only if its name and address are those that the
     /// registry lists together: what a peer says of itself is no proof of who it is.
-    pub(super) async fn adopt(&self, own: &Node, session: &Session) {
+    pub(super) fn adopt(&self, own: &Node, session: &Session) {
         let hello = &session.peer().hello;
         let (Role::Node, Some(node), Some(address)) = (hello.role, &hello.node, &hello.advertise)
         else {
@@ -65,7 +65,7 @@ impl Sessions {
         let is_its_own = address
             .parse::<SocketAddr>()
             .is_ok_and(|at| access::canonical(at.ip()) == access::canonical(from.ip()));
-        if is_its_own && node != own.id() && view::is_listed(own, node, address).await {
+        if is_its_own && node != own.id() && view::is_listed(own, node, address) {
             let slot = self.slot(node);
             if let Ok(mut slot) = slot.try_lock()
                 && slot.as_ref().is_none_or(Session::is_closed)

@@ -124,7 +124,8 @@ fn check_whole(offer: &Offer, rules: &Rules, facts: &Facts) -> Result<(), Refusa
             "a node that takes work",
             "a node that is leaving",
         )
-        .kind(RefusalKind::Gone));
+        .kind(RefusalKind::Gone)
+        .hint("run again"));
     }
     if offer.hops > MAX_HOPS {
         let wanted = format!("a pipe {} deep inside others", offer.hops);

@@ -172,7 +172,7 @@ pub(in crate::daemon) async fn view(node: &Arc<Node>, apps: &BTreeSet<String>) -
 }
 
 /// What every node registered; the very first use waits for it.
-async fn registered(node: &Node) -> Arc<Snapshot> {
+pub(super) async fn registered(node: &Node) -> Arc<Snapshot> {
     let now = node.registered();
     if now.is_complete() {
         return now;
@@ -222,13 +222,7 @@ fn assemble(node: &Node, registered: &Snapshot, said: &[(&str, Arc<Snapshot>)]) 
 /// Builds the index anew soon after something changed, so that no pipe has to wait for that.
 pub(in crate::daemon) async fn keep_current(node: Arc<Node>) {
     let mut registered = node.follow_registered();
-    loop {
-        tokio::select! {
-            changed = registered.changed() => if changed.is_err() {
-                return;
-            },
-            () = node.closing().cancelled() => return,
-        }
+    while registered.changed().await.is_ok() {
         tokio::time::sleep(SETTLE).await;
         let snapshot = registered.borrow_and_update().clone();
         node.cache().read(&node, &snapshot, &[]);

@@ -10,7 +10,6 @@ use crate::{
         node::{Kind, Node},
         sessions::{Greeting, Greetings},
     },
-    id::NodeId,
     plan::{Index, NodeCandidate, Offered, Tier},
     wire::message::AppsOffered,
 };
@@ -37,18 +36,19 @@ fn runs_stages(node: &Node, registered: &Snapshot) -> bool {
 }
 
 fn this_node(node: &Node) -> NodeCandidate {
+    let settings = node.settings();
     NodeCandidate {
         node: node.id().clone(),
         addresses: node.advertise().into_iter().collect(),
         apps: offered(node.offered()),
-        labels: node.settings().labels,
+        labels: settings.labels,
         health: if node.is_leaving() {
             Tier::Warning
         } else {
             Tier::Passing
         },
         ejected: false,
-        weight: dpipes_discovery::DEFAULT_WEIGHT,
+        weight: settings.weight,
         // Never old: the view of each pipe adds it.
         load: None,
         source: "here".to_owned(),
@@ -65,10 +65,12 @@ fn registered_node(node: &Node, candidate: &Candidate, said: &Greetings) -> Opti
         .map(ToString::to_string)
         .unwrap_or_default();
     if id == *node.id() {
+        let this = this_node(node);
         return Some(NodeCandidate {
-            weight: instance.weight,
+            // Taken out by its own settings, which the registry may not have heard of yet, or by an operator.
+            weight: if this.weight == 0 { 0 } else { instance.weight },
             source,
-            ..this_node(node)
+            ..this
         });
     }
     let said = said.get(&id).map(AsRef::as_ref);
@@ -130,21 +132,6 @@ fn offered(apps: AppsOffered) -> Offered {
         AppsOffered::Any => Offered::Any,
         AppsOffered::Listed(apps) => Offered::Listed(apps),
     }
-}
-
-/// The nodes that have to be asked and have no open session, with their places in the snapshot.
-pub(super) fn silent<'a>(
-    node: &'a Node,
-    registered: &'a Snapshot,
-) -> impl Iterator<Item = (NodeId, &'a Candidate)> {
-    registered.candidates.iter().filter_map(|candidate| {
-        if candidate.ejected || !must_be_asked(&candidate.instance.meta) {
-            return None;
-        }
-        let id = own_id(&candidate.instance.node)?;
-        let asks = id != *node.id() && node.sessions().peek(&id).is_none();
-        asks.then_some((id, candidate))
-    })
 }
 
 #[cfg(test)]

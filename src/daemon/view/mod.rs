@@ -8,13 +8,14 @@ mod index;
 pub(super) mod people;
 pub(super) mod warm;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use dpipes_discovery::{
-    Candidate, Health, LeaseState, NodeEntry, NodeId as RegistryNode, NodeList, ServiceName,
+    Address, Candidate, Health, LeaseState, NodeEntry, NodeId as RegistryNode, NodeList,
+    ServiceName, Snapshot,
 };
 
-use super::{node::Node, settings::StaticNode};
+use super::{node::Node, own_addresses::can_be_reached, settings::StaticNode};
 use crate::{
     id::NodeId,
     plan::Tier,
@@ -71,26 +72,35 @@ const fn tier(candidate: &Candidate) -> Tier {
 }
 
 /// Whether the registry lists this node at this address.
-pub(super) async fn is_listed(own: &Node, node: &NodeId, address: &str) -> bool {
-    let registered = own.directory().snapshot(&primary_service()).await;
-    registered.candidates.iter().any(|candidate| {
-        candidate.instance.node.as_str() == node.as_str()
-            && candidate
-                .addrs
-                .iter()
-                .any(|listed| listed.to_string() == address)
-    })
+pub(super) fn is_listed(own: &Node, node: &NodeId, address: &str) -> bool {
+    let registered = own.registered();
+    let is_address = |listed: &Address| listed.to_string() == address;
+    find(&registered, node).is_some_and(|listed| listed.addrs.iter().any(is_address))
 }
 
-/// Where the registry says that this node is dialled.
-pub(super) fn listed_address(own: &Node) -> Option<String> {
+/// Where the registry says that this node is dialled, if others can use that: seen from its own machine a node may be at a loopback
+/// address, or at one of a link, and neither means the same to anybody else. `is_local` is for a node that is on this machine alone,
+/// and so are those that it talks to.
+pub(super) fn listed_address(own: &Node, is_local: bool) -> Option<String> {
     let registered = own.registered();
-    let candidates = &registered.candidates;
+    let listed = find(&registered, own.id())?;
+    let mut addresses = listed.addrs.iter();
+    let usable = addresses.find(|address| is_for_all(&address.host, is_local));
+    usable.map(ToString::to_string)
+}
+
+fn is_for_all(host: &str, is_local: bool) -> bool {
+    let is_usable = |ip: IpAddr| can_be_reached(ip) || (is_local && ip.is_loopback());
+    // Only addresses of a link have a zone.
+    !host.contains('%') && host.parse().map_or(true, is_usable)
+}
+
+/// What a snapshot says of a node.
+fn find<'a>(snapshot: &'a Snapshot, node: &NodeId) -> Option<&'a Candidate> {
     // Sorted by name, as every snapshot is.
-    let at = candidates
-        .binary_search_by(|candidate| candidate.instance.node.as_str().cmp(own.id().as_str()));
-    let candidate = &candidates[at.ok()?];
-    candidate.addrs.first().map(ToString::to_string)
+    let order = |candidate: &Candidate| candidate.instance.node.as_str().cmp(node.as_str());
+    let at = snapshot.candidates.binary_search_by(order).ok()?;
+    Some(&snapshot.candidates[at])
 }
 
 /// Tells the directory what came of a session that a pipe needed.
@@ -137,4 +147,25 @@ fn unannounced(state: &LeaseState) -> Option<String> {
 /// Registries allow the same names as dpipes does; one that is not legal here is skipped.
 fn own_id(node: &RegistryNode) -> Option<NodeId> {
     NodeId::new(node.as_str()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_means_something_else_elsewhere_is_not_handed_on() {
+        for (host, expected) in [
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("fe80::1%eth0", false),
+            ("fe80::1", false),
+            ("10.0.0.1", true),
+            ("2001:db8::1", true),
+            ("node-a.example", true),
+        ] {
+            assert_eq!(is_for_all(host, false), expected, "{host}");
+        }
+        assert!(is_for_all("127.0.0.1", true) && !is_for_all("fe80::1", true));
+    }
 }

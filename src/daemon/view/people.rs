@@ -8,7 +8,7 @@ use std::{
 use dpipes_discovery::{Candidate, Snapshot};
 use tokio::time::timeout;
 
-use super::{APP_PREFIX, FIRST_USE, app_service, cluster, sources, tier};
+use super::{APP_PREFIX, FIRST_USE, app_service, cluster, find, sources, tier, warm};
 use crate::{
     daemon::node::Node,
     id::NodeId,
@@ -21,6 +21,9 @@ const MAX_LOOKED_UP: usize = 32;
 
 /// Every known node.
 pub(in crate::daemon) async fn nodes(node: &Arc<Node>) -> Reply {
+    // Who asks afresh wants to hear how the nodes are, not that nobody looked yet.
+    let registered = cluster::registered(node).await;
+    warm::ask_unknown(node, &registered).await;
     let view = cluster::view(node, &BTreeSet::new()).await;
     let registered = node.registered();
     let nodes = view
@@ -36,6 +39,8 @@ pub(in crate::daemon) async fn nodes(node: &Arc<Node>) -> Reply {
 
 /// Every app that is known by name, over all nodes.
 pub(in crate::daemon) async fn apps(node: &Arc<Node>) -> Reply {
+    let registered = cluster::registered(node).await;
+    warm::ask_silent(node, &registered).await;
     let first = cluster::view(node, &BTreeSet::new()).await;
     let services = timeout(FIRST_USE, node.directory().services()).await;
     let services = services.map(|(services, _)| services).unwrap_or_default();
@@ -118,13 +123,6 @@ fn any(view: &ClusterView) -> Vec<NodeId> {
 fn is_usable(view: &ClusterView, node: &NodeId) -> bool {
     view.node(node)
         .is_some_and(|node| !node.ejected && node.health != Tier::Critical)
-}
-
-fn find<'a>(snapshot: &'a Snapshot, node: &NodeId) -> Option<&'a Candidate> {
-    // Sorted by name, as every snapshot is.
-    let order = |candidate: &Candidate| candidate.instance.node.as_str().cmp(node.as_str());
-    let at = snapshot.candidates.binary_search_by(order).ok()?;
-    Some(&snapshot.candidates[at])
 }
 
 /// The registries that list a node, and the age of the newest answer among them.

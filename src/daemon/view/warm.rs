@@ -10,7 +10,7 @@ use dpipes_discovery::{Candidate, Probe, Snapshot};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use super::{FIRST_USE, index, own_id};
+use super::{FIRST_USE, find, index, own_id};
 use crate::{
     daemon::node::Node, id::NodeId, plan::Tier, transport::PING_EVERY, wire::message::Tried,
 };
@@ -27,7 +27,27 @@ const MAX_WARM: usize = 64;
 
 /// Opens sessions to nodes whose registry does not say what they run, for their greeting does. Returns whether anybody was asked.
 pub(super) async fn ask_silent(node: &Arc<Node>, registered: &Snapshot) -> bool {
-    let asking: Vec<_> = index::silent(node, registered)
+    ask(node, registered, says_no_apps).await
+}
+
+/// The same for nodes of which nobody knows what they run, or whether they are there.
+pub(super) async fn ask_unknown(node: &Arc<Node>, registered: &Snapshot) -> bool {
+    let is_unknown = |c: &Candidate| says_no_apps(c) || super::tier(c) == Tier::Unknown;
+    ask(node, registered, is_unknown).await
+}
+
+fn says_no_apps(candidate: &Candidate) -> bool {
+    index::must_be_asked(&candidate.instance.meta)
+}
+
+/// Asks the nodes of one kind that have no open session.
+async fn ask(node: &Arc<Node>, registered: &Snapshot, kind: impl Fn(&Candidate) -> bool) -> bool {
+    let asking: Vec<_> = registered
+        .candidates
+        .iter()
+        .filter(|candidate| !candidate.ejected && kind(candidate))
+        .filter_map(|candidate| Some((own_id(&candidate.instance.node)?, candidate)))
+        .filter(|(id, _)| id != node.id() && node.sessions().peek(id).is_none())
         .take(MAX_WARM)
         .map(|(id, candidate)| look_after(node, id, candidate))
         .collect();
@@ -44,22 +64,14 @@ pub(in crate::daemon) async fn keep_warm(node: Arc<Node>) {
     let registered = node.follow_registered();
     loop {
         // Not at once: nodes that start together would dial each other at the same moment, and hold two sessions where one does.
-        tokio::select! {
-            () = sleep(jittered(INTERVAL)) => {}
-            () = node.closing().cancelled() => return,
-        }
+        sleep(jittered(INTERVAL)).await;
         let snapshot = registered.borrow().clone();
         let chosen = chosen(&node, &snapshot);
         let looking = chosen
             .into_iter()
             .map(|(id, candidate)| look_after(&node, id, candidate));
         join_all(looking).await;
-        let known = |id: &NodeId| {
-            let candidates = &snapshot.candidates;
-            let order = |c: &Candidate| c.instance.node.as_str().cmp(id.as_str());
-            candidates.binary_search_by(order).is_ok()
-        };
-        node.sessions().forget(known);
+        node.sessions().forget(|id| find(&snapshot, id).is_some());
     }
 }
 
