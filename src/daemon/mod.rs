@@ -26,6 +26,7 @@ mod view;
 use std::{io, sync::Arc, time::Duration};
 
 use dpipes_discovery::Directory;
+use futures_util::future::join_all;
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
 
@@ -183,11 +184,13 @@ impl Daemon {
         if timeout(grace, idle(node)).await.is_err() {
             warn!("a pipe could not be ended in time");
         }
-        for session in node.open_sessions() {
+        let sessions = node.open_sessions();
+        let closed = join_all(sessions.iter().map(|session| {
             session.close("this node is leaving");
-            // A peer that does not close its end is not waited for longer than it takes to linger.
-            let _ = timeout(LEAVE_TIMEOUT, session.disconnected()).await;
-        }
+            session.disconnected()
+        }));
+        // Peers that do not close their ends are not waited for longer than it takes to linger, however many there are.
+        let _ = timeout(LEAVE_TIMEOUT, closed).await;
         node.launcher().shutdown().await;
         node.tasks().close();
         let _ = timeout(LEAVE_TIMEOUT, node.tasks().wait()).await;

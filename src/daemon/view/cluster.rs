@@ -171,8 +171,13 @@ pub(in crate::daemon) async fn view(node: &Arc<Node>, apps: &BTreeSet<String>) -
     assemble(node, &node.registered(), &said)
 }
 
+/// What is in memory, whoever has not answered yet.
+pub(super) fn at_once(node: &Node) -> ClusterView {
+    assemble(node, &node.registered(), &[])
+}
+
 /// What every node registered; the very first use waits for it.
-pub(super) async fn registered(node: &Node) -> Arc<Snapshot> {
+async fn registered(node: &Node) -> Arc<Snapshot> {
     let now = node.registered();
     if now.is_complete() {
         return now;

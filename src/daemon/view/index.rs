@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dpipes_discovery::{Candidate, Snapshot};
+use dpipes_discovery::{Candidate, Instance, Snapshot};
 
 use super::{own_id, tier};
 use crate::{
@@ -106,6 +106,16 @@ fn apps(
         (Some("any"), None) => Offered::Any,
         (_, None) => Offered::Unknown,
     }
+}
+
+/// Whether a node's own entry is silent about its apps, though it says that others list them: some registries name the apps in entries
+/// of their own alone. That is enough to find an app, and too little to show what a node runs.
+pub(super) fn lists_nothing(instance: &Instance) -> bool {
+    instance.tags.is_empty()
+        && instance
+            .meta
+            .get("apps")
+            .is_some_and(|apps| apps == "listed")
 }
 
 /// Whether only the node itself can say what it runs.

@@ -8,7 +8,9 @@ use std::{
 use dpipes_discovery::{Candidate, Snapshot};
 use tokio::time::timeout;
 
-use super::{APP_PREFIX, FIRST_USE, app_service, cluster, find, sources, tier, warm};
+use super::{
+    APP_PREFIX, FIRST_USE, app_service, cluster, find, index::lists_nothing, sources, tier, warm,
+};
 use crate::{
     daemon::node::Node,
     id::NodeId,
@@ -21,10 +23,11 @@ const MAX_LOOKED_UP: usize = 32;
 
 /// Every known node.
 pub(in crate::daemon) async fn nodes(node: &Arc<Node>) -> Reply {
+    let mut view = cluster::view(node, &BTreeSet::new()).await;
     // Who asks afresh wants to hear how the nodes are, not that nobody looked yet.
-    let registered = cluster::registered(node).await;
-    warm::ask_unknown(node, &registered).await;
-    let view = cluster::view(node, &BTreeSet::new()).await;
+    if warm::ask_unknown(node, &node.registered()).await {
+        view = cluster::at_once(node);
+    }
     let registered = node.registered();
     let nodes = view
         .nodes()
@@ -39,9 +42,10 @@ pub(in crate::daemon) async fn nodes(node: &Arc<Node>) -> Reply {
 
 /// Every app that is known by name, over all nodes.
 pub(in crate::daemon) async fn apps(node: &Arc<Node>) -> Reply {
-    let registered = cluster::registered(node).await;
-    warm::ask_silent(node, &registered).await;
-    let first = cluster::view(node, &BTreeSet::new()).await;
+    let mut first = cluster::view(node, &BTreeSet::new()).await;
+    if warm::ask_silent(node, &node.registered()).await {
+        first = cluster::at_once(node);
+    }
     let services = timeout(FIRST_USE, node.directory().services()).await;
     let services = services.map(|(services, _)| services).unwrap_or_default();
     let listed: BTreeSet<&str> = first.apps().collect();
@@ -191,6 +195,11 @@ fn node_view(node: &Node, candidate: &NodeCandidate, registered: &Snapshot) -> N
         state,
         detail: detail.to_owned(),
         apps: match &candidate.apps {
+            _ if !candidate.here
+                && listed.is_some_and(|listed| lists_nothing(&listed.instance)) =>
+            {
+                said.and_then(|said| said.apps.clone())
+            }
             Offered::Any => Some(AppsOffered::Any),
             Offered::Listed(apps) => Some(AppsOffered::Listed(apps.clone())),
             Offered::Unknown => None,

@@ -32,7 +32,11 @@ pub(super) async fn ask_silent(node: &Arc<Node>, registered: &Snapshot) -> bool 
 
 /// The same for nodes of which nobody knows what they run, or whether they are there.
 pub(super) async fn ask_unknown(node: &Arc<Node>, registered: &Snapshot) -> bool {
-    let is_unknown = |c: &Candidate| says_no_apps(c) || super::tier(c) == Tier::Unknown;
+    let is_unknown = |candidate: &Candidate| {
+        index::lists_nothing(&candidate.instance)
+            || says_no_apps(candidate)
+            || super::tier(candidate) == Tier::Unknown
+    };
     ask(node, registered, is_unknown).await
 }
 
