@@ -344,3 +344,53 @@ fn a_changed_list_of_nodes_is_noticed_without_a_reload() {
         "a node that came back to the list is not used"
     );
 }
+
+/// Nobody listens on the port: it belongs to a listener that was closed.
+fn required_and_absent(machine: &Local) -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap();
+    drop(port);
+    let root = machine.scratch().root().display().to_string();
+    let text = format!(
+        "version: 1\nlisten: [\"127.0.0.1:0\"]\nrun: {{ allow-root: true }}\nregistry:\n  - consul: {{ address: \"{address}\" }}\n\
+         discovery: {{ required: true }}\npid-file: {root}/required.pid\nlog: {{ file: {root}/required.log }}\n"
+    );
+    machine
+        .scratch()
+        .file("required.yaml", text)
+        .display()
+        .to_string()
+}
+
+#[test]
+fn a_daemon_that_waits_for_its_registries_can_be_stopped() {
+    let machine = Local::new();
+    let config = required_and_absent(&machine);
+    for signal in [Signal::TERM, Signal::INT] {
+        let waiting = machine
+            .dpipesd(&["--foreground", "--config", &config])
+            .spawn();
+        let status = || machine.dpipesd(&["status", "--config", &config]).run();
+        eventually!(status().status == 0, "it has its pid file");
+        waiting.signal(signal);
+        let run = waiting.wait();
+        run.assert_status(0);
+        assert!(!run.stderr.contains(" listening on "), "{run:?}");
+    }
+}
+
+#[test]
+fn who_starts_a_daemon_that_never_is_ready_hears_why_it_ended() {
+    let machine = Local::new();
+    let config = required_and_absent(&machine);
+    let starter = machine.dpipesd(&["--config", &config]).spawn();
+    let asked = |what: &str| machine.dpipesd(&[what, "--config", &config]).run();
+    eventually!(asked("status").status == 0, "it has its pid file");
+    asked("stop").assert_status(0);
+    starter
+        .wait()
+        .assert_status(1)
+        .assert_says("`discovery: required`")
+        .assert_says("told to leave before every registry had answered");
+    assert_ne!(asked("status").status, 0);
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::kit::{Cluster, Invocation, Runner, eventually};
+use crate::kit::{Cluster, Invocation, Local, Runner, eventually};
 
 /// Writes the list of nodes anew: all of them, with these words after name and address.
 fn list(cluster: &Cluster, words: &[(&str, &str)]) {
@@ -185,4 +185,21 @@ fn a_list_that_becomes_unreadable_stays_in_use_and_says_so() {
     let json = cluster.dpipes(&["nodes", "--json"]).run();
     assert!(json.text().contains("\"stale\":\""), "{json:?}");
     assert!(json.text().contains("\"known_ms\":"), "{json:?}");
+}
+
+#[test]
+fn a_fresh_look_at_a_list_asks_the_nodes_themselves() {
+    let cluster = Cluster::builder()
+        .node_with("a", |node| node.apps("{ sort: {} }"))
+        .node("b")
+        .start();
+    let list = cluster.scratch().root().join("nodes.yaml");
+    let list = format!("static:{}", list.display());
+    let machine = Local::new();
+    let run = machine.plain_dpipes(&["nodes", "--registry", &list]).run();
+    run.assert_status(0);
+    assert!(!run.text().contains("unknown"), "{run:?}");
+    let run = machine.plain_dpipes(&["apps", "--registry", &list]).run();
+    run.assert_status(0);
+    assert!(run.text().contains("sort"), "{run:?}");
 }

@@ -118,6 +118,8 @@ for_each_server! {
     a_killed_node_is_replaced_at_once
     a_node_that_leaves_takes_its_apps_back
     an_app_added_by_a_reload_is_found
+    a_node_without_weight_takes_no_work
+    a_fresh_look_shows_what_every_node_runs
     an_unknown_app_is_127_with_a_near_name
     pipes_outlive_their_registry
     a_registry_that_hangs_stops_nobody
@@ -247,6 +249,57 @@ fn an_app_added_by_a_reload_is_found<S: Server>() {
         cluster.dpipes(&["echo x | wc -l"]).run().status == 127,
         "the app is taken back"
     );
+}
+
+fn a_node_without_weight_takes_no_work<S: Server>() {
+    let server = S::start();
+    let cluster = cluster(&server);
+    let set = |alias: &str, from: &str, to: &str| {
+        let node = cluster.node(alias);
+        let config = std::fs::read_to_string(&node.config).unwrap();
+        std::fs::write(&node.config, config.replace(from, to)).unwrap();
+        node.signal(Signal::HUP);
+    };
+    let is_out = |alias: &str| {
+        let run = cluster.dpipes(&["nodes"]).run();
+        let row = run
+            .text()
+            .lines()
+            .find(|row| row.starts_with(&cluster.node(alias).name));
+        row.is_some_and(|row| row.contains(" out "))
+    };
+    set("b", "node: {", "node: { weight: 0,");
+    eventually!(is_out("b"), "everybody hears of it");
+    let b = &cluster.node("b").name;
+    let run = cluster.dpipes(&[&format!("echo x | @{b} sort")]).run();
+    assert_ne!(run.status, 0, "{run:?}");
+    cluster
+        .dpipes(&["echo y | sort"])
+        .run()
+        .assert_status(0)
+        .assert_wrote("y\n");
+    set("b", "weight: 0,", "");
+    eventually!(!is_out("b"), "it is back");
+    // The entry itself.
+    set("a", "node: {", "node: { weight: 0,");
+    eventually!(
+        cluster.dpipes(&["echo x"]).run().status != 0,
+        "the only node with echo takes no work"
+    );
+}
+
+fn a_fresh_look_shows_what_every_node_runs<S: Server>() {
+    let server = S::start();
+    let cluster = cluster(&server);
+    let machine = Local::new();
+    let run = stranger(&machine, &server, &["nodes", "--wide"]).run();
+    run.assert_status(0);
+    for (alias, apps) in [("a", "cat,echo"), ("b", " sort "), ("c", "sleep,sort,uniq")] {
+        let name = &cluster.node(alias).name;
+        let row = run.text().lines().find(|row| row.starts_with(name));
+        let row = row.unwrap_or_default();
+        assert!(row.contains(" up ") && row.contains(apps), "{run:?}");
+    }
 }
 
 fn an_unknown_app_is_127_with_a_near_name<S: Server>() {
