@@ -81,9 +81,10 @@ pub async fn greet_if<S: Connected>(
             return Err(error);
         }
     };
-    let version = own.version.agree(theirs.version)?;
     let exchange = async {
+        // Even a peer of another version hears which one this is.
         io.write_all(&own.encode()).await.map_err(ended)?;
+        let version = own.version.agree(theirs.version)?;
         let said = read_hello(&mut io).await?;
         if said.nonce != own.nonce_text() {
             return Err(HandshakeError::Nonce);
@@ -97,9 +98,9 @@ pub async fn greet_if<S: Connected>(
             ..hello
         };
         write_hello(&mut io, &hello).await?;
-        Ok(said)
+        Ok((said, version))
     };
-    let hello = timeout_at(deadline, exchange)
+    let (hello, version) = timeout_at(deadline, exchange)
         .await
         .map_err(|_| HandshakeError::Timeout(HANDSHAKE_TIMEOUT))??;
     let peer = Peer {
