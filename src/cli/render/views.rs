@@ -532,7 +532,7 @@ mod tests {
         let (nodes, sources) = some_nodes();
         assert_snapshot!(Json.nodes(&nodes[..1], &sources), @r##"
         {"address":"10.0.0.11:3747","apps":{"listed":["sort","uniq"]},"detail":"","kind":"node","known_ms":70000,"labels":{"zone":"a"},"load":{"capacity":16,"stages":2},"node":"node-a","schema":"dpipes/v1","seen_ms":2000,"source":"static","state":"up","version":"1.0.0","weight":10}
-        {"age_ms":70000,"kind":"source","name":"static","schema":"dpipes/v1","stale":"the file is gone"}
+        {"age_ms":70000,"kind":"source","name":"static","schema":"dpipes/v1","stale":"the file is gone","unannounced":null}
         "##);
     }
 
