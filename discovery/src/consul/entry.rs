@@ -225,6 +225,8 @@ impl Told {
         let (id, node) = (text(["Service", "ID"]), text(["Node", "Node"]));
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MAX_TOLD && told.insert(format!("{id} {node} {why}")) {
+            // Whoever registered it chose these texts: a line break in them must not look like a line of the log.
+            let (id, node, why) = (id.escape_debug(), node.escape_debug(), why.escape_debug());
             warn!(%service, %id, %node, %why, "an entry of the registry is malformed and left out");
         }
     }

@@ -83,8 +83,10 @@ impl Cluster {
                 let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
                 let key = &kv.key()[..kv.key().len().min(MAX_SHOWN)];
                 if told.len() < MAX_TOLD && told.insert(key.to_vec()) {
+                    // Anybody who may write the prefix chose these texts: a line break in them must not look like a line of the log.
                     let key = String::from_utf8_lossy(key);
                     let problem: String = problem.chars().take(MAX_SHOWN).collect();
+                    let (key, problem) = (key.escape_debug(), problem.escape_debug());
                     warn!(%key, %problem, "an unusable entry is left out");
                 }
             })
