@@ -8,6 +8,7 @@
 
 mod announcer;
 mod backoff;
+mod clock;
 #[cfg(feature = "consul")]
 pub mod consul;
 mod directory;

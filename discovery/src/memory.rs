@@ -37,7 +37,7 @@ struct State {
     broken: Option<RegistryError>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     generation: u64,
     what: Registration,
@@ -211,7 +211,7 @@ impl Registry for Memory {
     }
 }
 
-/// Puts the entry back whenever it is gone, until the lease is; then leaves it for a TTL.
+/// Keeps the entry there and as wanted until the lease is dropped; then leaves it for a TTL.
 async fn renew(
     memory: Memory,
     wanted: Arc<Mutex<Entry>>,
@@ -221,24 +221,29 @@ async fn renew(
 ) {
     let mut state = memory.state.subscribe();
     loop {
-        let entry = lock(&wanted).clone();
-        let (gone, holder) = {
-            let state = state.borrow_and_update();
-            let there = state.nodes.get(&entry.what.node);
-            let foreign = there.filter(|there| there.generation != entry.generation);
-            (
-                state.broken.is_none() && there.is_none(),
-                foreign.map(|there| holder(&there.what)),
-            )
-        };
-        if let Some(holder) = holder.filter(|_| entry.generation != DEREGISTERED) {
+        state.borrow_and_update();
+        let mut superseded = None;
+        memory.state.send_if_modified(|state| {
+            // Read under the registry's lock: an entry that is being taken back must not be put there again.
+            let entry = lock(&wanted).clone();
+            if entry.generation == DEREGISTERED || state.broken.is_some() {
+                return false;
+            }
+            match state.nodes.get(&entry.what.node) {
+                Some(there) if there.generation != entry.generation => {
+                    superseded = Some(holder(&there.what));
+                    false
+                }
+                Some(there) if *there == entry => false,
+                _ => {
+                    state.nodes.insert(entry.what.node.clone(), entry);
+                    true
+                }
+            }
+        });
+        if let Some(holder) = superseded {
             live.send_replace(LeaseState::Superseded { holder });
             return;
-        }
-        if gone && entry.generation != DEREGISTERED {
-            memory.state.send_modify(|state| {
-                state.nodes.entry(entry.what.node.clone()).or_insert(entry);
-            });
         }
         tokio::select! {
             biased;
@@ -247,8 +252,10 @@ async fn renew(
         }
     }
     let entry = lock(&wanted).clone();
-    tokio::time::sleep(ttl).await;
-    memory.remove(&entry.what.node, entry.generation);
+    if entry.generation != DEREGISTERED {
+        tokio::time::sleep(ttl).await;
+        memory.remove(&entry.what.node, entry.generation);
+    }
 }
 
 fn lock(wanted: &Mutex<Entry>) -> MutexGuard<'_, Entry> {

@@ -11,7 +11,7 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 use tracing::{info, warn};
 
@@ -21,7 +21,9 @@ use super::{
     client::REQUEST,
     pace,
 };
-use crate::{Backoff, Health, LeaseState, NodeId, Pace, Registration, RegistryError, ServiceDef};
+use crate::{
+    Backoff, Health, LeaseState, NodeId, Pace, Registration, RegistryError, ServiceDef, clock::at,
+};
 
 /// Shortest wait for the answer to a heartbeat, however short the TTL is.
 const MIN_REQUEST: Duration = Duration::from_secs(1);
@@ -346,12 +348,5 @@ impl Keeper {
             *state = LeaseState::Retrying { since, detail: why };
             true
         });
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }

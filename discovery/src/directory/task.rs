@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tracing::{debug, warn};
 
 use super::{Feed, Shared, lock};
-use crate::{Backoff, Instance, NodeId, Pace, Registry, RegistryError, ServiceName};
+use crate::{Backoff, Instance, NodeId, Pace, Registry, RegistryError, ServiceName, clock::at};
 
 /// How often a service beyond the cap on watches is looked up.
 const POLL: Duration = Duration::from_secs(10);
@@ -136,12 +136,5 @@ pub(super) async fn suspect(registries: Vec<Arc<dyn Registry>>, mut nodes: mpsc:
         for registry in &registries {
             let _ = tokio::time::timeout(SUSPECT, registry.suspect(&node)).await;
         }
-    }
-}
-
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{announcement::Announcement, cluster::Cluster, connection::CALL, failure::Failure};
-use crate::{Backoff, Health, Lease, LeaseState, Pace, RegistryError, ServiceDef};
+use crate::{Backoff, Health, Lease, LeaseState, Pace, RegistryError, ServiceDef, clock::at};
 
 /// Renewals in a TTL: two may be lost.
 const RENEWALS: u32 = 3;
@@ -351,12 +351,5 @@ impl Renewal {
         while let Some(order) = self.orders.recv().await {
             let _ = order.outcome.send(Err(error.clone()));
         }
-    }
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

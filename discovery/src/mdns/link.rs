@@ -23,7 +23,7 @@ use super::{
     book::{Book, Sets},
     interfaces::Interfaces,
 };
-use crate::{NodeId, RegistryError};
+use crate::{NodeId, RegistryError, clock::at};
 
 /// When the set of a fresh browse counts as full. The question goes out at once and again after a second, for an answer that was
 /// multicast within the last second is not repeated before that second is over; then it takes some 100 ms to come, and 200 ms are
@@ -341,14 +341,6 @@ impl Follower {
         self.led_away = found.lead_away();
         self.interfaces = found;
         Ok(())
-    }
-}
-
-/// Waits until then, or for ever.
-pub(super) async fn at(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -19,6 +19,7 @@ mod address;
 mod book;
 mod config;
 mod interfaces;
+mod keeper;
 mod lease;
 mod link;
 mod naming;

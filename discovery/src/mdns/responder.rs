@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::{
     Settings,
     interfaces::Interfaces,
-    lease::Wanted,
+    keeper::Wanted,
     link::{Link, unavailable},
     naming, txt,
 };
