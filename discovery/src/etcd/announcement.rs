@@ -13,7 +13,7 @@ use etcd_client::{
 };
 use tracing::{debug, warn};
 
-use super::{cluster::Cluster, failure::Failure, value};
+use super::{cluster::Cluster, failure::Failure, own_address, value};
 use crate::{Health, NodeId, Registration, RegistryError};
 
 /// Most writes in a transaction: servers take 128 operations by default.
@@ -33,6 +33,8 @@ pub(super) struct Announcement {
     pub(super) wanted: Registration,
     pub(super) health: Health,
     pub(super) lease: i64,
+    /// Whether `wanted` names no host, so that the one in it was found here.
+    finds_host: bool,
     written: BTreeMap<String, Written>,
     claim: Claim,
     /// The lease of this node's earlier start, to be ended once its keys are taken over.
@@ -80,6 +82,7 @@ impl Announcement {
     pub(super) fn new(cluster: Arc<Cluster>, wanted: Registration) -> Self {
         Self {
             cluster,
+            finds_host: wanted.host.is_empty(),
             wanted,
             health: Health::Passing,
             lease: random_lease(),
@@ -87,6 +90,15 @@ impl Announcement {
             claim: Claim::New,
             predecessor: None,
         }
+    }
+
+    /// Finds the host to announce, if none is named. Each time that the lease is made: a machine may have got another address.
+    pub(super) async fn find_host(&mut self) -> Result<(), RegistryError> {
+        if self.finds_host {
+            let own = own_address::find(&self.cluster.connection.endpoints).await?;
+            self.wanted.host = own.to_string();
+        }
+        Ok(())
     }
 
     /// Grants the lease. Returns how long it really lasts: servers have a minimum.

@@ -17,6 +17,12 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
+    /// Their hosts and ports.
+    pub(super) fn places(&self) -> impl Iterator<Item = &str> {
+        let schemeless = |url: &str| url.find("://").map_or(0, |at| at + 3);
+        self.urls.iter().map(move |url| &url[schemeless(url)..])
+    }
+
     /// Reads them. Without a scheme they are `https` when anything is said about TLS.
     pub(super) fn new(texts: &[String], tls: &Tls) -> Result<Self, RegistryError> {
         check(tls)?;

@@ -120,7 +120,9 @@ impl Failure {
     /// As callers outside see it.
     pub(super) fn error(&self) -> RegistryError {
         match self {
-            Self::LeaseGone => RegistryError::unavailable("the lease has ended"),
+            Self::LeaseGone => RegistryError::unavailable(
+                "the lease has ended: it was revoked, or not renewed in time",
+            ),
             Self::LeaseExists => RegistryError::unavailable("there is such a lease already"),
             Self::Registry(error) => error.clone(),
         }

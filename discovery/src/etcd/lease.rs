@@ -177,6 +177,7 @@ impl Renewal {
         match self.open().await {
             Err(Failure::LeaseGone) => {
                 self.announcement.lost();
+                self.announcement.find_host().await?;
                 self.ttl = self.announcement.grant().await?;
                 self.open().await
             }

@@ -15,6 +15,7 @@ mod endpoints;
 mod failure;
 mod keys;
 mod lease;
+mod own_address;
 mod tls;
 mod value;
 mod watch;
@@ -74,6 +75,7 @@ impl Registry for Etcd {
 
     async fn register(&self, what: Registration) -> Result<Box<dyn Lease>, RegistryError> {
         let mut announcement = Announcement::new(Arc::clone(&self.cluster), what);
+        announcement.find_host().await?;
         let ttl = announcement.grant().await?;
         // A lease is granted to anybody; only the keys tell whether this node may register.
         match announcement.publish().await {

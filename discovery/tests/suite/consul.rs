@@ -8,7 +8,7 @@ mod rights;
 mod servers;
 mod watching;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dpipes_discovery::{
     Instance, Lease, Registry,
@@ -16,12 +16,7 @@ use dpipes_discovery::{
 };
 use dpipes_testbed::consul::Agent;
 
-use crate::bed::{Bed, conforms, registration, service, service_names};
-
-/// Longest wait for what a registry does by itself.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often it is asked meanwhile.
-const ASK: Duration = Duration::from_millis(50);
+use crate::bed::{ASK, Bed, PATIENCE, conforms, is_left_out, registration, service, service_names};
 
 struct ConsulBed {
     agent: Agent,
@@ -71,13 +66,9 @@ async fn consul_conforms() {
     .await;
 }
 
-/// Whether these tests are left out, which is said.
+/// Whether these tests are left out.
 fn skipped() -> bool {
-    let skipped = std::env::var_os("DPIPES_SKIP_CONSUL").is_some_and(|value| value == "1");
-    if skipped {
-        println!("left out: DPIPES_SKIP_CONSUL=1");
-    }
-    skipped
+    is_left_out("DPIPES_SKIP_CONSUL")
 }
 
 fn agent() -> Option<Agent> {

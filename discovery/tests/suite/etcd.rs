@@ -13,23 +13,16 @@ use dpipes_discovery::{
     etcd::{Config, Etcd},
 };
 use dpipes_testbed::etcd::{Cluster, Member};
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 
-use crate::bed::{Bed, conforms, registration, service_names};
-
-/// Longest wait for something that takes seconds by design, on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+use crate::bed::{Bed, PATIENCE, conforms, is_left_out, registration, service_names};
 
 /// A TTL that tests can wait out; servers raise shorter ones than two seconds.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// Whether these tests are to be left out, which is said.
+/// Whether these tests are left out.
 fn skipped() -> bool {
-    let skipped = std::env::var_os("DPIPES_SKIP_ETCD").is_some_and(|value| value == "1");
-    if skipped {
-        println!("skipped: DPIPES_SKIP_ETCD=1");
-    }
-    skipped
+    is_left_out("DPIPES_SKIP_ETCD")
 }
 
 /// A member, unless these tests are left out.
@@ -62,45 +55,16 @@ async fn raw(member: &Member) -> etcd_client::Client {
     client.await.unwrap()
 }
 
-/// A node that started at `boot`.
-fn booted(node: &str, apps: &[&str], boot: &str) -> Registration {
-    let mut what = registration(node, apps);
-    what.primary.meta.insert("boot".to_owned(), boot.to_owned());
-    what
-}
-
-fn short_lived(mut what: Registration, ttl: Duration) -> Registration {
-    what.ttl = ttl;
-    what
-}
-
 async fn register(registry: &Etcd, what: Registration) -> Box<dyn Lease> {
     let lease = registry.register(what).await.unwrap();
     assert_eq!(*lease.state().borrow(), LeaseState::Live);
     lease
 }
 
-/// Waits until a lease is in such a state.
-async fn becomes(
-    state: &mut watch::Receiver<LeaseState>,
-    wanted: impl Fn(&LeaseState) -> bool,
-) -> LeaseState {
-    let found = timeout(LONG, state.wait_for(wanted)).await;
-    found.expect("the state in time").unwrap().clone()
-}
-
-fn is_live(state: &LeaseState) -> bool {
-    *state == LeaseState::Live
-}
-
-fn is_retrying(state: &LeaseState) -> bool {
-    matches!(state, LeaseState::Retrying { .. })
-}
-
 /// Waits for the error that ends a watch.
 async fn error_of(watch: &mut crate::bed::Watch) -> RegistryError {
     use futures_util::StreamExt;
-    let error = timeout(LONG, async {
+    let error = timeout(PATIENCE, async {
         loop {
             if let Err(error) = watch.next().await.expect("an error before the end") {
                 return error;

@@ -2,7 +2,7 @@
 
 use dpipes_discovery::{Health, Lease, LeaseState, Memory, Registry, RegistryError};
 
-use crate::bed::{Bed, conforms, registration, service, until};
+use crate::bed::{Bed, booted, conforms, registration, service, until};
 
 #[derive(Default)]
 struct MemoryBed {
@@ -81,11 +81,7 @@ async fn a_lease_puts_its_node_back_into_a_registry_that_forgot_it() {
 #[tokio::test]
 async fn the_newer_start_of_a_node_wins_and_the_older_lease_is_told() {
     let memory = Memory::new();
-    let booted = |boot: &str| {
-        let mut what = registration("n1", &["sort"]);
-        what.primary.meta.insert("boot".to_owned(), boot.to_owned());
-        what
-    };
+    let booted = |boot: &str| booted("n1", &["sort"], boot);
     let old = memory.register(booted("1")).await.unwrap();
     let new = memory.register(booted("2")).await.unwrap();
     let late = memory.register(booted("1")).await;
@@ -103,4 +99,19 @@ async fn the_newer_start_of_a_node_wins_and_the_older_lease_is_told() {
         "the old lease touches nothing"
     );
     new.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_lease_was_told_while_the_registry_was_broken_is_done_once_it_works() {
+    let memory = Memory::new();
+    let lease = memory
+        .register(registration("n1", &["sort"]))
+        .await
+        .unwrap();
+    memory.break_with(RegistryError::unavailable("unplugged"));
+    let cat = registration("n1", &["cat"]).services;
+    lease.update(cat).await.unwrap_err();
+    memory.mend();
+    crate::bed::readable(&memory, "app.cat", &["n1"]).await;
+    lease.deregister().await.unwrap();
 }

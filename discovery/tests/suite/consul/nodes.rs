@@ -7,7 +7,8 @@ use dpipes_discovery::{Health, LeaseState, Registry};
 use super::{agent, consul, sees, until};
 use crate::bed::{names, next, registration, service};
 
-const TTL: Duration = Duration::from_secs(3);
+/// Long enough for a busy machine to miss no more than one of three heartbeats.
+const TTL: Duration = Duration::from_secs(5);
 
 fn short_lived(node: &str, apps: &[&str]) -> dpipes_discovery::Registration {
     dpipes_discovery::Registration {
@@ -31,7 +32,7 @@ async fn without_heartbeats_a_node_and_all_its_apps_are_critical_together() {
     let after = dropped.elapsed();
     // The last heartbeat may have been a beat ago, and the machine may be busy.
     assert!(
-        after > TTL / 2 && after < TTL + Duration::from_secs(10),
+        after > TTL / 2 && after < TTL + crate::bed::PATIENCE,
         "{after:?}"
     );
     for app in apps {
@@ -43,7 +44,7 @@ async fn without_heartbeats_a_node_and_all_its_apps_are_critical_together() {
     }
     println!("critical after {after:?}");
     let together = dropped.elapsed() - after;
-    assert!(together < Duration::from_secs(5), "{together:?}");
+    assert!(together < Duration::from_secs(20), "{together:?}");
     assert_eq!(*other.state().borrow(), LeaseState::Live);
     other.deregister().await.unwrap();
 }

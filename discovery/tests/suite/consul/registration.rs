@@ -11,16 +11,14 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{agent, consul, sees, until, with};
-use crate::bed::{is_superseded, names, registration, service};
+use crate::bed::{is_superseded, names, readable, registration, service};
 
 fn get(agent: &Agent, path: &str) -> Value {
     serde_json::from_str(&agent.call(None, "GET", path, "")).unwrap()
 }
 
 fn booted(boot: &str, apps: &[&str]) -> Registration {
-    let mut what = registration("n1", apps);
-    what.primary.meta.insert("boot".to_owned(), boot.to_owned());
-    what
+    crate::bed::booted("n1", apps, boot)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,5 +300,34 @@ async fn an_agent_that_dials_the_node_notices_a_closed_port() {
     drop(lease);
     let lease = consul.register(what).await.unwrap();
     until(async || sees(&consul, "app.sort").await.unwrap()[0].health == Health::Passing).await;
+    lease.deregister().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_names_no_host_has_the_address_of_its_agent() {
+    let Some(agent) = agent() else { return };
+    let consul = consul(&agent);
+    let mut what = booted("1", &["sort"]);
+    // Short, so that what is there is looked at, and put back if it is not as it was sent.
+    (what.host, what.ttl) = (String::new(), Duration::from_secs(1));
+    let lease = consul.register(what).await.unwrap();
+    readable(&consul, "app.sort", &["n1"]).await;
+    let set = sees(&consul, "app.sort").await.unwrap();
+    assert!(
+        agent.address().starts_with(&format!("{}:", set[0].host)),
+        "{}",
+        set[0].host
+    );
+    let before = agent.call(None, "GET", "/v1/agent/service/app.sort@n1", "");
+    let looked = Instant::now();
+    while looked.elapsed() < Duration::from_secs(6) {
+        assert_eq!(
+            agent.call(None, "GET", "/v1/agent/service/app.sort@n1", ""),
+            before
+        );
+        tokio::time::sleep(crate::bed::ASK).await;
+    }
+    let late = consul.register(booted("0", &[])).await.unwrap_err();
+    assert!(late.to_string().contains(&set[0].host), "{late}");
     lease.deregister().await.unwrap();
 }

@@ -8,8 +8,8 @@ use dpipes_discovery::{
 };
 use dpipes_testbed::consul::Agent;
 
-use super::{ASK, sees, skipped, until, with};
-use crate::bed::{names, next, registration, service, service_names};
+use super::{sees, skipped, until, with};
+use crate::bed::{ASK, names, next, registration, service, service_names};
 
 const ACL: &str =
     r#"acl { enabled = true  default_policy = "deny"  enable_token_persistence = true }"#;
@@ -31,10 +31,15 @@ fn holding(agent: &Agent, token: &str) -> Consul {
 
 /// With a new token it takes a moment until every part of the agent knows it.
 async fn register(consul: &Consul) -> Box<dyn dpipes_discovery::Lease> {
+    let start = std::time::Instant::now();
     loop {
         match consul.register(short_lived()).await {
             Ok(lease) => return lease,
-            Err(error) => assert!(matches!(error, RegistryError::Denied { .. }), "{error}"),
+            Err(error) => assert!(
+                matches!(error, RegistryError::Denied { .. })
+                    && start.elapsed() < crate::bed::PATIENCE,
+                "{error}"
+            ),
         }
         tokio::time::sleep(ASK).await;
     }

@@ -6,7 +6,7 @@ use dpipes_discovery::{Health, LeaseState, Registration, Registry, RegistryError
 use dpipes_testbed::consul::Cluster;
 
 use super::{sees, skipped, until, with};
-use crate::bed::{is_superseded, names, next, registration, service};
+use crate::bed::{booted, is_superseded, names, next, registration, service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
@@ -19,7 +19,7 @@ async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
     let third = (leader + 2) % 3;
     let consul = with(Config::new(cluster.servers[own].address()));
     let what = Registration {
-        ttl: Duration::from_secs(10),
+        ttl: Duration::from_secs(30),
         ..registration("n1", &["sort"])
     };
     let lease = consul.register(what).await.unwrap();
@@ -40,10 +40,8 @@ async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
     println!("another leader after {:?}", killed.elapsed());
     assert_eq!(names(&sees(&consul, "app.sort").await.unwrap()), ["n1"]);
     // And a change gets through.
-    lease
-        .update(registration("n1", &["sort", "cat"]).services)
-        .await
-        .unwrap();
+    let services = registration("n1", &["sort", "cat"]).services;
+    until(async || lease.update(services.clone()).await.is_ok()).await;
     until(async || {
         sees(&consul, "app.cat")
             .await
@@ -58,7 +56,7 @@ async fn nodes_stay_known_while_a_leader_is_lost_and_then_the_majority() {
     while start.elapsed() < Duration::from_secs(3) {
         let set = sees(&consul, "app.sort").await.unwrap();
         assert_eq!((names(&set), set[0].health), (vec!["n1"], Health::Passing));
-        tokio::time::sleep(super::ASK).await;
+        tokio::time::sleep(crate::bed::ASK).await;
     }
 
     cluster.servers[third].restart();
@@ -80,11 +78,10 @@ async fn of_two_starts_at_two_agents_the_newer_counts_and_the_older_ends() {
     let cluster = Cluster::start(2);
     let here = with(Config::new(cluster.servers[0].address()));
     let there = with(Config::new(cluster.servers[1].address()));
-    let booted = |boot: &str, port| {
-        let mut what = registration("n1", &["sort"]);
-        (what.ttl, what.port) = (Duration::from_secs(2), port);
-        what.primary.meta.insert("boot".to_owned(), boot.to_owned());
-        what
+    let booted = |boot: &str, port| Registration {
+        ttl: Duration::from_secs(6),
+        port,
+        ..booted("n1", &["sort"], boot)
     };
     let old = here.register(booted("1", 4001)).await.unwrap();
     let new = there.register(booted("2", 4002)).await.unwrap();

@@ -167,7 +167,7 @@ async fn two_hundred_and_fifty_watches_leave_room_for_heartbeats() {
         .unwrap();
     let mut told = std::collections::BTreeSet::from([0]);
     while told.len() < 250 {
-        let news = tokio::time::timeout(super::PATIENCE, all.recv()).await;
+        let news = tokio::time::timeout(crate::bed::PATIENCE, all.recv()).await;
         let (n, set) = news.unwrap().unwrap();
         if set == 1 {
             told.insert(n);

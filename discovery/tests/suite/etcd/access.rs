@@ -13,10 +13,8 @@ use dpipes_testbed::{
 use etcd_client::{Client, Permission, PermissionType, UserAddOptions};
 use tokio::time::sleep;
 
-use super::{
-    SHORT, becomes, is_live, is_retrying, member, raw, register, short_lived, skipped, with,
-};
-use crate::bed::{names, next, registration, service};
+use super::{SHORT, member, raw, register, skipped, with};
+use crate::bed::{becomes, is_live, is_retrying, names, next, registration, service, short_lived};
 
 /// Turns on authentication: `root`, and `node` who may do what a node has to below the default prefix.
 async fn enable_auth(member: &Member) -> Client {
@@ -118,8 +116,7 @@ async fn a_token_that_the_server_forgot_is_renewed_unnoticed() {
     member.restart().await;
     let set = registry.lookup(&service("app.sort")).await.unwrap();
     assert_eq!(names(&set), ["n1"]);
-    let mut state = lease.state();
-    becomes(&mut state, is_live).await;
+    becomes(&*lease, is_live).await;
     lease.update(Vec::new()).await.unwrap();
     assert_eq!(registry.lookup(&service("app.sort")).await.unwrap(), []);
 }
@@ -241,13 +238,12 @@ async fn a_lease_whose_rights_are_taken_away_is_renewed_and_written_when_they_ar
     let lease = register(&registry, what).await;
     root.user_revoke_role("node", "node").await.unwrap();
     assert_denied(lease.update(Vec::new()).await);
-    let mut state = lease.state();
-    becomes(&mut state, is_retrying).await;
+    becomes(&*lease, is_retrying).await;
     sleep(SHORT * 2).await;
     let key = "/dpipes/v1/services/noded/n1";
     let renewed = root.get(key, None).await.unwrap();
     assert_eq!(renewed.kvs().len(), 1, "what is there stays there");
     root.user_grant_role("node", "node").await.unwrap();
-    becomes(&mut state, is_live).await;
+    becomes(&*lease, is_live).await;
     assert_eq!(registry.lookup(&service("app.sort")).await.unwrap(), []);
 }

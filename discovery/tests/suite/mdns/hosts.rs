@@ -12,7 +12,7 @@ use tokio::{
 use crate::bed::{Watch, names, service, service_names};
 
 /// Longest wait for what the link owes within seconds: only a hang takes longer on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = crate::bed::PATIENCE;
 
 /// A host with threads and a registry of its own.
 pub(crate) struct Host {
@@ -32,7 +32,7 @@ macro_rules! net_or_return {
 pub(crate) use net_or_return;
 
 pub(crate) fn net(hosts: u8) -> Result<Net, &'static str> {
-    if std::env::var_os("DPIPES_SKIP_MDNS").is_some_and(|value| value == "1") {
+    if crate::bed::is_left_out("DPIPES_SKIP_MDNS") {
         return Err("DPIPES_SKIP_MDNS=1");
     }
     Net::new(hosts).ok_or("network namespaces take root")
@@ -47,10 +47,10 @@ pub(crate) fn config(interfaces: &[&str]) -> mdns::Config {
 
 /// A node that takes every address it has.
 pub(crate) fn node(name: &str, boot: &str, apps: &[&str]) -> Registration {
-    let mut what = crate::bed::registration(name, apps);
-    what.host = String::new();
-    what.primary.meta.insert("boot".to_owned(), boot.to_owned());
-    what
+    Registration {
+        host: String::new(),
+        ..crate::bed::booted(name, apps, boot)
+    }
 }
 
 // === impl Host ===
