@@ -1,14 +1,12 @@
 //! Consul agents, each on a loopback address of its own.
 
-pub mod certificates;
 pub mod http;
 
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    process::{self, Command},
-    sync::atomic::{AtomicU8, Ordering},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -16,19 +14,20 @@ use std::{
 use tempfile::TempDir;
 
 use self::http::{Answer, request};
-use crate::{process::Process, servers::Server};
+use crate::{address, certificates::Authority, process::Process, servers::Server};
 
 /// The port of the HTTP API.
 const HTTP: u16 = 8500;
 /// The port of the HTTP API over TLS, where the configuration opens one.
 const HTTPS: u16 = 8501;
+/// Where agents speak to servers, and servers to each other.
+const SERVERS: u16 = 8300;
+/// Where agents gossip.
+const SERF: u16 = 8301;
 /// Longest wait for an agent that knows a leader. It takes two seconds, and ten on a busy machine.
 const READY: Duration = Duration::from_secs(60);
 /// How often it is asked.
 const ASK: Duration = Duration::from_millis(50);
-
-/// Agents of this process so far.
-static AGENTS: AtomicU8 = AtomicU8::new(0);
 
 /// A running agent that is a server too. Dropping it kills it and removes its data.
 #[derive(Debug)]
@@ -75,12 +74,26 @@ impl Agent {
         agent
     }
 
-    /// The same with TLS on a second port, and in `dir()` what belongs to it; see [`certificates`].
+    /// The same with TLS on a second port, and in `dir()` what belongs to it: `ca.pem`, an authority; `server.pem` and `server.key`,
+    /// certified for the address and the name `server.dc1.consul`; `client.pem` and `client.key`; and `other.pem`, an authority that
+    /// has certified nobody.
     #[must_use]
     pub fn start_with_tls() -> Self {
         let address = address();
         let dir = tempfile::tempdir().unwrap();
-        certificates::generate(dir.path(), address);
+        let (authority, other) = (Authority::new(), Authority::new());
+        let server = authority.issue("server", &[address.into()], &["server.dc1.consul"]);
+        let client = authority.issue("client", &[], &["client.dc1.consul"]);
+        for (from, name) in [
+            (authority.cert(), "ca.pem"),
+            (other.cert(), "other.pem"),
+            (server.cert, "server.pem"),
+            (server.key, "server.key"),
+            (client.cert, "client.pem"),
+            (client.key, "client.key"),
+        ] {
+            fs::copy(from, dir.path().join(name)).unwrap();
+        }
         let path = dir.path().display();
         let hcl = format!(
             r#"ports {{ https = {HTTPS} }} ca_file = "{path}/ca.pem" cert_file = "{path}/server.pem" key_file = "{path}/server.key" verify_incoming_https = true"#
@@ -302,12 +315,8 @@ impl Cluster {
     }
 }
 
-/// A loopback address that no other agent uses: by the number of this process and of its agents.
 fn address() -> Ipv4Addr {
-    let [.., high, low] = process::id().to_be_bytes();
-    let agent = AGENTS.fetch_add(1, Ordering::Relaxed);
-    assert!(agent < 128, "too many agents in one process");
-    Ipv4Addr::new(127, 64 + agent, high, low)
+    address::own(&[HTTP, HTTPS, SERVERS, SERF])
 }
 
 fn spawn(dir: &TempDir, arguments: &[String]) -> Process {

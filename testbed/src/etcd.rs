@@ -1,16 +1,6 @@
 //! etcd members.
 
-use std::{
-    collections::hash_map::RandomState,
-    fs,
-    hash::BuildHasher,
-    io,
-    net::{IpAddr, Ipv4Addr, TcpListener},
-    path::PathBuf,
-    process::Command,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, net::Ipv4Addr, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::{
@@ -19,7 +9,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{certificates::Certificate, process::Process, servers::Server};
+use crate::{address, certificates::Certificate, process::Process, servers::Server};
 
 /// Where clients are served. Ports can be fixed, for every member has an address of its own.
 const CLIENTS: u16 = 2379;
@@ -256,16 +246,8 @@ impl Cluster {
     }
 }
 
-/// A loopback address that nobody else uses: of the sixteen million in 127.0.0.0/8 one at random, on which nothing listens.
+/// An address for a member, for which a certificate can be issued before it starts.
 #[must_use]
 pub fn own_address() -> Ipv4Addr {
-    loop {
-        let [_, a, b, c, ..] = RandomState::new().hash_one(0).to_be_bytes();
-        // Not in 127.0.0.0/16, where people put things.
-        let address = Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254));
-        let free = |port| TcpListener::bind((IpAddr::from(address), port)).is_ok();
-        if [CLIENTS, PEERS, METRICS].into_iter().all(free) {
-            return address;
-        }
-    }
+    address::own(&[CLIENTS, PEERS, METRICS])
 }

@@ -3,6 +3,7 @@
 //! Everything here panics when it fails: who uses it is a test, and a test without its servers has failed.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod address;
 pub mod certificates;
 pub mod consul;
 pub mod etcd;

@@ -10,6 +10,7 @@
 //! inotify, which misses NFS and bind mounts. On any error, a missing file included, the whole file is refused and its users keep
 //! the old set: the watch ends with the error, as the contract says, and [`Directory`](crate::Directory) holds what it has.
 
+mod addr;
 mod parse;
 
 use std::{
