@@ -14,6 +14,7 @@ pub mod consul;
 mod directory;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+mod file;
 mod instance;
 #[cfg(feature = "mdns")]
 pub mod mdns;

@@ -101,6 +101,11 @@ impl Agent {
         })
     }
 
+    /// Where it is, for messages.
+    pub(super) fn place(&self) -> String {
+        self.client.address().to_string()
+    }
+
     /// Whatever is known about the instances of a service that fit a filter, at once.
     pub(super) async fn look_up(
         &self,
@@ -288,7 +293,10 @@ impl Held {
 
     /// Where it is dialled, for messages.
     pub(super) fn place(&self) -> String {
-        format!("{}:{}", self.address, self.port)
+        match self.address.as_str() {
+            "" => format!("port {} of the agent's own address", self.port),
+            address => format!("{address}:{}", self.port),
+        }
     }
 
     /// Whether it is what this body would make it.

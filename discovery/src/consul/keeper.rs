@@ -234,7 +234,12 @@ impl Keeper {
         let limit = REQUEST.min(self.what.ttl).max(MIN_REQUEST);
         let primary = self.primary();
         match self.agent.held_as(&primary, limit).await? {
-            None => Ok(Beat::Forgotten(format!("the agent knows no `{primary}`"))),
+            None => {
+                let agent = self.agent.place();
+                Ok(Beat::Forgotten(format!(
+                    "{agent} knows no `{primary}` any more; registering it again"
+                )))
+            }
             Some(held) if held.boot() > self.what.boot() => Err(self.conflict(held.place())),
             Some(held) if held.boot() < self.what.boot() => Ok(Beat::Forgotten(format!(
                 "an earlier start of the node, at {}, has registered itself again",

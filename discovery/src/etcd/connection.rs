@@ -23,7 +23,7 @@ use super::{
     failure::{self, Failure},
     tls,
 };
-use crate::RegistryError;
+use crate::{RegistryError, file};
 
 /// Longest wait for an answer. A member on a LAN answers in milliseconds, and within two seconds when it has to elect first; a second
 /// more separates slow from dead.
@@ -37,6 +37,9 @@ const PROBE_ANSWER: Duration = Duration::from_secs(3);
 const TRIES: u32 = 3;
 /// The wait before the second try; the third waits twice as long. A dead member refuses at once.
 const RETRY: Duration = Duration::from_millis(30);
+
+/// Largest password file; beyond this the path is wrong.
+const MAX_PASSWORD: u64 = 4096;
 
 /// The way to a cluster, shared by everything that uses it.
 pub(super) struct Connection {
@@ -184,8 +187,8 @@ async fn password(password: &Password) -> Result<String, Failure> {
     match password {
         Password::None => Ok(String::new()),
         Password::Value(secret) => Ok(secret.reveal().to_owned()),
-        Password::File(path) => match tokio::fs::read_to_string(path).await {
-            Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Password::File(path) => match file::read(path, MAX_PASSWORD).await {
+            Ok((text, _)) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(error) => {
                 let path = path.display();
                 let detail = format!("the password file {path} cannot be read: {error}");

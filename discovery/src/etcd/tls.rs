@@ -4,7 +4,10 @@ use std::path::Path;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 
-use crate::{RegistryError, Tls};
+use crate::{RegistryError, Tls, file};
+
+/// Largest file of certificates or keys: the bundle of a whole system has 250 kB.
+const MAX_PEM: u64 = 4 << 20;
 
 /// Reads the files. Done at each connect, so that a renewed certificate is used.
 pub(super) async fn options(tls: &Tls) -> Result<TlsOptions, RegistryError> {
@@ -22,9 +25,10 @@ pub(super) async fn options(tls: &Tls) -> Result<TlsOptions, RegistryError> {
     Ok(options)
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>, RegistryError> {
-    tokio::fs::read(path).await.map_err(|error| {
+async fn read(path: &Path) -> Result<String, RegistryError> {
+    let read = file::read(path, MAX_PEM).await.map_err(|error| {
         let detail = format!("{} cannot be read: {error}", path.display());
         RegistryError::Rejected { detail }
-    })
+    });
+    read.map(|(text, _)| text)
 }

@@ -15,7 +15,7 @@ mod parse;
 
 use std::{
     fmt,
-    io::{Error, ErrorKind},
+    io::Error,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,12 +27,12 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use tokio::{io::AsyncReadExt, sync::watch, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 pub use self::parse::{FileError, NodeEntry, NodeList};
 use crate::{
     Abilities, Health, Instance, Lease, LeaseState, Names, Registration, Registry, RegistryError,
-    ServiceDef, ServiceName,
+    ServiceDef, ServiceName, file,
 };
 
 /// How often the file is looked at: soon enough for whoever edits it by hand, and one `stat` in two seconds costs nothing.
@@ -237,19 +237,7 @@ impl Poll {
 }
 
 async fn read(path: &Path) -> Result<(String, Fingerprint), Error> {
-    let file = tokio::fs::File::open(path).await?;
-    let metadata = file.metadata().await?;
-    if !metadata.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut contents = String::new();
-    let read = file
-        .take(MAX_FILE + 1)
-        .read_to_string(&mut contents)
-        .await?;
-    if read as u64 > MAX_FILE {
-        return Err(Error::new(ErrorKind::FileTooLarge, "larger than 4 MiB"));
-    }
+    let (contents, metadata) = file::read(path, MAX_FILE).await?;
     Ok((contents, Fingerprint::of(&metadata)))
 }
 
