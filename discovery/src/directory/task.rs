@@ -21,6 +21,10 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How long a registry may take over a suspect; the next one should not wait behind a dead registry.
 const SUSPECT: Duration = Duration::from_secs(1);
 
+/// How long a watch has to last for its end to be a new fault. One that answers and ends at once, for a proxy cuts it off perhaps, is
+/// begun ever more slowly.
+const STEADY: Duration = Duration::from_secs(1);
+
 /// How a service is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -38,11 +42,12 @@ pub(super) async fn follow(registry: Arc<dyn Registry>, index: usize, feed: Arc<
             Mode::Watch => registry.watch(&feed.service),
             Mode::Poll => polled(Arc::clone(&registry), feed.service.clone()),
         };
+        let (begun, mut answered) = (Instant::now(), false);
         let error = loop {
             tokio::select! {
                 item = answers.next() => match item {
                     Some(Ok(set)) => {
-                        backoff.reset();
+                        answered = true;
                         last_error.clear();
                         deadline = feed.change(index, |fold| fold.answer(set, Instant::now()));
                     }
@@ -53,6 +58,9 @@ pub(super) async fn follow(registry: Arc<dyn Registry>, index: usize, feed: Arc<
             }
         };
         drop(answers);
+        if answered && begun.elapsed() >= STEADY {
+            backoff.reset();
+        }
         let text = error.to_string();
         if text != last_error {
             let (registry, service) = (&feed.names[index], &feed.service);

@@ -208,7 +208,12 @@ impl Renewal {
                 () = at(publish) => self.publish().await.map(|done| publish = done.next()),
                 _ = ticks.tick() => {
                     renewals += 1;
-                    match self.renew_once(&mut keeper, &mut answers).await {
+                    let renewed = self.renew_once(&mut keeper, &mut answers).await;
+                    if renewed.is_ok() && publish.is_none() {
+                        // Not at the first success: a stream that opens and ends at once is opened ever more slowly.
+                        self.backoff.reset();
+                    }
+                    match renewed {
                         Ok(()) if renewals % RENEWALS_PER_AUDIT == 0 => {
                             self.audit().await.map(|next| publish = publish.or(next))
                         }
@@ -227,7 +232,6 @@ impl Renewal {
     /// Writes what differs. An error says that the lease itself is in question.
     async fn publish(&mut self) -> Result<Published, Failure> {
         let Err(failure) = self.announcement.publish().await else {
-            self.backoff.reset();
             let again = self
                 .state
                 .send_if_modified(|state| replace(state, LeaseState::Live) != LeaseState::Live);

@@ -333,3 +333,43 @@ async fn a_directory_that_is_dropped_ends_its_tasks() {
         tokio::task::yield_now().await;
     }
 }
+
+/// Answers every watch, and ends it at once.
+#[derive(Debug, Default)]
+struct Curt {
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl Registry for Curt {
+    fn name(&self) -> &'static str {
+        "curt"
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
+    fn watch(&self, _: &ServiceName) -> BoxStream<'static, Result<Vec<Instance>, RegistryError>> {
+        self.asked
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        stream::iter([Ok(Vec::new()), Err(RegistryError::unavailable("cut off"))]).boxed()
+    }
+
+    async fn register(&self, _: Registration) -> Result<Box<dyn Lease>, RegistryError> {
+        Err(RegistryError::Unsupported {
+            ability: "registration",
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_answers_and_ends_at_once_is_begun_ever_more_slowly() {
+    let curt = Arc::new(Curt::default());
+    let directory = Directory::new(vec![curt.clone()]);
+    let _reader = directory.subscribe(&service());
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let asked = curt.asked.load(std::sync::atomic::Ordering::Relaxed);
+    // Eight times while the wait grows to ten seconds, and then every five to ten seconds.
+    assert!((15..=35).contains(&asked), "{asked}");
+}
