@@ -49,7 +49,7 @@ impl Net {
         remove_leftovers();
         let number = NETS.fetch_add(1, Ordering::Relaxed);
         let net = Self {
-            prefix: format!("{PREFIX}{}x{number}", process::id()),
+            prefix: format!("{}{}x{number}", prefix(), process::id()),
             hosts,
         };
         let bridge = net.namespace(0);
@@ -155,15 +155,27 @@ impl Drop for Net {
     }
 }
 
+/// How the names of this PID namespace's nets begin: in another one a process number says nothing.
+fn prefix() -> String {
+    let own = fs::read_link("/proc/self/ns/pid").unwrap();
+    let own: String = own
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    format!("{PREFIX}{own}p")
+}
+
 /// Removes what tests left that were killed: namespaces of processes that are no more.
 fn remove_leftovers() {
+    let prefix = prefix();
     let Ok(entries) = fs::read_dir(NAMESPACES) else {
         return;
     };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let number = name
-            .strip_prefix(PREFIX)
+            .strip_prefix(&prefix)
             .and_then(|rest| rest.split_once('x'));
         let pid = number
             .and_then(|(pid, _)| pid.parse().ok())
