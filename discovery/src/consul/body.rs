@@ -18,6 +18,8 @@ pub(super) const BOOT: &str = "boot";
 pub(super) const WEIGHT: &str = "weight";
 /// Its only value.
 pub(super) const MAINTAINED_WEIGHT: &str = "0";
+/// Where a service says which of its tags are the operator's and no apps, with commas between them.
+pub(super) const EXTRA_TAGS: &str = "tags";
 /// How long an entry without a sign of life stays, critical, before its agent removes it: longer than a restart takes. The agent looks
 /// every 30 s and takes no less than a minute.
 const REAP: &str = "2m";
@@ -81,6 +83,10 @@ pub(super) fn bodies(
 ) -> Vec<Body> {
     let primary_id = id(what.primary.name.as_str(), &what.node);
     let mut primary = body(config, what, &what.primary);
+    if !config.tags.is_empty() {
+        let extra: Vec<&str> = config.tags.iter().map(String::as_str).collect();
+        primary.meta.insert(EXTRA_TAGS.to_owned(), extra.join(","));
+    }
     if config.app_tags || config.layout == Layout::Node {
         let apps = what.services.iter();
         let apps = apps.filter_map(|def| def.name.as_str().strip_prefix(&names.app_prefix));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::warn;
 
-use super::body::{MAINTAINED_WEIGHT, NODE, WEIGHT};
+use super::body::{EXTRA_TAGS, MAINTAINED_WEIGHT, NODE, WEIGHT};
 use crate::{Health, Instance, NodeId, ServiceName};
 
 /// Malformed entries that are remembered as told. Beyond this, further ones are skipped in silence.
@@ -17,10 +17,10 @@ const MAX_TOLD: usize = 1000;
 /// What the name of a check begins with that an operator makes to take a node or a service out.
 const MAINTENANCE: [&str; 2] = ["_node_maintenance", "_service_maintenance:"];
 /// What an alias check says while its target is taken out.
-const ALIASED_MAINTENANCE: [&str; 2] = [
-    "Aliased check \"Service Maintenance Mode\"",
-    "Aliased check \"Node Maintenance Mode\"",
-];
+const ALIASED_MAINTENANCE: &str = "Aliased check \"Service Maintenance Mode\"";
+/// What it says while the target's node is. That is no news, for the node's own check is in the same answer; and the alias goes on saying so
+/// for up to a minute after that check is gone.
+const ALIASED_NODE_MAINTENANCE: &str = "Aliased check \"Node Maintenance Mode\"";
 
 /// One entry of `/v1/health/service/NAME`. What is not named here is of no use.
 #[derive(Debug, Deserialize)]
@@ -140,6 +140,14 @@ impl Entry {
         let mut meta = self.service.meta;
         meta.remove(NODE);
         meta.remove(WEIGHT);
+        let mut tags = self.service.tags;
+        for extra in meta
+            .remove(EXTRA_TAGS)
+            .iter()
+            .flat_map(|extra| extra.split(','))
+        {
+            tags.remove(extra);
+        }
         Ok(Instance {
             service: service.clone(),
             node,
@@ -147,7 +155,7 @@ impl Entry {
             port,
             weight,
             health,
-            tags: self.service.tags,
+            tags,
             meta,
         })
     }
@@ -177,7 +185,7 @@ impl Entry {
 
     /// The worst of all checks. If nothing looks at the service itself, that it is well is not known.
     fn health(&self) -> Health {
-        let checks = || self.checks.iter().filter(|check| !check.is_maintenance());
+        let checks = || self.checks.iter().filter(|check| check.is_about_health());
         let worst = checks().map(Check::health).max();
         match worst {
             None | Some(Health::Passing) if checks().all(|check| check.service.is_empty()) => {
@@ -192,11 +200,15 @@ impl Entry {
 // === impl Check ===
 
 impl Check {
+    /// Whether it says that an operator took the service out.
     fn is_maintenance(&self) -> bool {
         MAINTENANCE.iter().any(|name| self.id.starts_with(name))
-            || ALIASED_MAINTENANCE
-                .iter()
-                .any(|output| self.output.starts_with(output))
+            || self.output.starts_with(ALIASED_MAINTENANCE)
+    }
+
+    /// Whether it says anything of how well the service is.
+    fn is_about_health(&self) -> bool {
+        !self.is_maintenance() && !self.output.starts_with(ALIASED_NODE_MAINTENANCE)
     }
 
     fn health(&self) -> Health {
@@ -304,7 +316,20 @@ mod tests {
         }
         let mut alias = check("app.sort@n1:alias", "critical", "app.sort@n1");
         alias["Output"] = "Aliased check \"Service Maintenance Mode\" failing: ".into();
-        assert_eq!(health(json!([alias])).1, 0);
+        assert_eq!(health(json!([alias.clone()])).1, 0);
+        // What it says of the whole node outlives that by up to a minute.
+        alias["Output"] = "Aliased check \"Node Maintenance Mode\" failing: ".into();
+        assert_eq!(health(json!([alias])), (Health::Unknown, 7));
+    }
+
+    #[test]
+    fn tags_of_the_operator_are_no_apps() {
+        let mut tagged = entry("n1", "1", json!([]));
+        tagged["Service"]["Tags"] = json!(["production", "rack-7", "sort"]);
+        tagged["Service"]["Meta"]["tags"] = "production,rack-7".into();
+        let set = read(json!([tagged]));
+        assert_eq!(set[0].tags.iter().collect::<Vec<_>>(), ["sort"]);
+        assert!(!set[0].meta.contains_key("tags"));
     }
 
     #[test]

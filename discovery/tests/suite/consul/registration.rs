@@ -33,7 +33,7 @@ async fn the_agent_holds_what_the_manual_says() {
     assert_eq!(primary["Tags"], json!(["[", "blue", "sort"]));
     assert_eq!(
         primary["Meta"],
-        json!({ "node": "n1", "boot": "01J", "label_zone": "ä b" })
+        json!({ "node": "n1", "boot": "01J", "label_zone": "ä b", "tags": "blue" })
     );
     assert_eq!(primary["Weights"], json!({ "Passing": 7, "Warning": 1 }));
     let app = &services["app.[@n1"];
