@@ -6,17 +6,28 @@ use super::{Cluster, request::Request};
 use crate::{
     expr,
     id::{NodeId, StageNumber},
-    plan::{self, ClusterView, Constraint, PlanError, Wanted},
+    plan::{self, Candidates, ClusterView, Constraint, PlanError, Wanted},
     schedule::{self, PlaceError, Plan},
     wire::message::{Failure, RunMode, SourceView},
 };
 
+/// Whose word counts about who is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The registries': what they list is dialled.
+    Registries,
+    /// This node's own, where it has heard of anybody: somebody whom a registry lists could not be reached.
+    OwnEars,
+}
+
 /// Picks a node for every stage, never one of the `excluded` pairs. Reads memory; only the message of a failure may take a look at
-/// the registries.
+/// the registries. `sources` are those of the view, at its time.
 pub(super) async fn place(
     request: &Request,
     view: &ClusterView,
+    sources: &[SourceView],
     excluded: &[(StageNumber, NodeId)],
+    trust: Trust,
     cluster: &dyn Cluster,
 ) -> Result<Plan, Failure> {
     let wanted: Vec<Wanted> = request
@@ -29,7 +40,16 @@ pub(super) async fn place(
     let avoid: BTreeSet<NodeId> = request.run.options.avoid.iter().cloned().collect();
     let candidates = match plan::resolve(&wanted, view, &avoid) {
         Ok(candidates) => candidates,
-        Err(error) => return Err(plan_failure(error, view, cluster).await),
+        Err(error) => return Err(plan_failure(error, view, sources, cluster).await),
+    };
+    let candidates: Vec<Candidates> = match trust {
+        Trust::Registries => candidates,
+        Trust::OwnEars => {
+            let heard = candidates
+                .into_iter()
+                .map(|stage| stage.heard(view, excluded));
+            heard.collect()
+        }
     };
     let policy = request.policy.parse().map_err(|_| Failure::BadRequest {
         detail: format!(
@@ -64,10 +84,15 @@ fn want(index: usize, stage: &expr::Stage) -> Wanted {
     }
 }
 
-async fn plan_failure(error: PlanError, view: &ClusterView, cluster: &dyn Cluster) -> Failure {
+async fn plan_failure(
+    error: PlanError,
+    view: &ClusterView,
+    sources: &[SourceView],
+    cluster: &dyn Cluster,
+) -> Failure {
     match error {
         PlanError::NoSuchApp { stage, app } => {
-            let sources = cluster.sources();
+            let sources = sources.to_vec();
             // That nobody has an app is only known of nodes that are known: a registry that was never read says nothing about apps.
             let unread = |source: &SourceView| source.age_ms.is_none();
             if view.nodes().iter().all(|node| node.here) && sources.iter().any(unread) {

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Cluster,
-    place::place,
+    place::{Trust, place},
     prepare::{PrepareError, Prepared, prepare},
     request::Request,
     runs::Registered,
@@ -24,6 +24,13 @@ use crate::{
 /// How often a pipe is placed at most. Each try takes a node out for some stage, so three tries get past two bad nodes; more would
 /// hide that the cluster is in trouble.
 const MAX_ATTEMPTS: u32 = 3;
+
+/// The same where nobody answered: a dial that is refused takes a millisecond and harms nobody, and half a rack may be gone before a
+/// registry knows.
+const MAX_UNREACHED: u32 = 16;
+
+/// How long it may take until only [`MAX_ATTEMPTS`] count: one dial that is not answered takes as long.
+const UNREACHED_FOR: Duration = Duration::from_secs(10);
 
 /// How long a client may take from opening a run to saying what it wants: both are sent in one go.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,12 +144,15 @@ async fn drive(
 /// Places and asks until everybody agrees or nobody will.
 async fn agree(request: &Request, cluster: &dyn Cluster) -> Result<Prepared, Failure> {
     let apps = request.apps().collect();
+    let began = Instant::now();
     let mut excluded = Vec::new();
+    let mut trust = Trust::Registries;
     let mut attempt = Attempt::FIRST;
     let mut last: Option<Failure> = None;
     loop {
         let view = cluster.view(&apps).await;
-        let plan = match place(request, &view, &excluded, cluster).await {
+        let sources = cluster.sources();
+        let plan = match place(request, &view, &sources, &excluded, trust, cluster).await {
             Ok(plan) => plan,
             // What the nodes said tells the user more than that no other node is left.
             Err(failure) => return Err(last.unwrap_or(failure)),
@@ -157,8 +167,17 @@ async fn agree(request: &Request, cluster: &dyn Cluster) -> Result<Prepared, Fai
                 debug!(%attempt, ?failure, "placed anew");
                 excluded.extend(more);
                 let failure = with_earlier(last.take(), failure);
-                if attempt.0 >= MAX_ATTEMPTS {
+                let is_unreached = matches!(failure, Failure::Unreachable { .. });
+                let limit = if is_unreached && began.elapsed() < UNREACHED_FOR {
+                    MAX_UNREACHED
+                } else {
+                    MAX_ATTEMPTS
+                };
+                if attempt.0 >= limit {
                     return Err(failure);
+                }
+                if is_unreached {
+                    trust = Trust::OwnEars;
                 }
                 last = Some(failure);
                 attempt = attempt.next();

@@ -152,7 +152,7 @@ fn narrow(
     }
     nodes.retain(|index| view.weight_in(pool, *index) > 0);
     if nodes.is_empty() {
-        return Err("a weight above 0: an operator took out all of them".to_owned());
+        return Err("`weight` above 0; an operator took out those that would".to_owned());
     }
     if nodes.iter().any(|index| !view.at(*index).ejected) {
         nodes.retain(|index| !view.at(*index).ejected);
@@ -226,6 +226,24 @@ impl Candidates {
     /// How well the app is on a node.
     pub(crate) fn health(&self, view: &ClusterView, index: u32) -> Tier {
         view.health_in(&self.listing, index)
+    }
+
+    /// Those of which this node has heard itself, if any of them is left beside the excluded ones; else all of them. For when a registry's
+    /// word proved wrong.
+    #[must_use]
+    pub fn heard(mut self, view: &ClusterView, excluded: &[(StageNumber, NodeId)]) -> Self {
+        let is_out = |node: &NodeId| {
+            excluded
+                .iter()
+                .any(|(stage, out)| *stage == self.stage && out == node)
+        };
+        let is_heard =
+            |index: &u32| view.load_at(*index).is_some() && !is_out(&view.at(*index).node);
+        let heard: Vec<u32> = self.nodes.iter().copied().filter(is_heard).collect();
+        if !heard.is_empty() {
+            self.nodes = heard.into();
+        }
+        self
     }
 
     /// Whether the app is as well on each of them as on every other.

@@ -91,7 +91,7 @@ fn an_operator_takes_a_node_out_and_puts_it_back() {
         .dpipes(&["-n", "sort"])
         .run()
         .assert_status(126)
-        .assert_says("a weight above 0: an operator took out all of them");
+        .assert_says("`weight` above 0; an operator took out those that would");
     list(&cluster, &listing("", "weight: 0"));
     eventually!(
         cluster.dpipes(&["-n", "sort"]).run().status == 0,
@@ -202,4 +202,32 @@ fn a_fresh_look_at_a_list_asks_the_nodes_themselves() {
     let run = machine.plain_dpipes(&["apps", "--registry", &list]).run();
     run.assert_status(0);
     assert!(run.text().contains("sort"), "{run:?}");
+}
+
+/// Half a rack may be gone before a registry knows.
+#[test]
+fn many_dead_nodes_keep_no_pipe_from_the_living() {
+    let apps = "{ echo: {}, cat: {} }";
+    let cluster = Cluster::builder()
+        .node_with("a", |node| node.apps(apps))
+        .node_with("b", |node| node.apps(apps))
+        .start();
+    let file = cluster.scratch().root().join("nodes.yaml");
+    let mut list = fs::read_to_string(&file).unwrap();
+    for number in 0..40 {
+        // Nobody listens on the discard port.
+        list += &format!("- {{ name: dead-{number}, addr: \"127.0.0.1:9\", apps: [echo, cat] }}\n");
+    }
+    fs::write(&file, list).unwrap();
+    eventually!(
+        cluster.dpipes(&["nodes"]).run().text().contains("dead-39"),
+        "the list is read"
+    );
+    for _ in 0..5 {
+        cluster
+            .dpipes(&["echo x | cat | cat"])
+            .run()
+            .assert_status(0)
+            .assert_wrote("x\n");
+    }
 }
