@@ -193,15 +193,16 @@ impl Human {
 /// A line for each registry whose knowledge is old, and one for each that does not show this node to others.
 fn notes(sources: &[SourceView]) -> String {
     let old = |source: &SourceView| {
-        let why = source.stale.as_ref()?;
-        let old = source
-            .age_ms
-            .map(|ms| format!(", {} old", age(ms)))
-            .unwrap_or_default();
         let name = &source.name;
-        Some(format!(
-            "note: what {name} says is out of date{old}: {why}\n"
-        ))
+        match (&source.stale, source.age_ms) {
+            (Some(why), Some(ms)) => Some(format!(
+                "note: what {name} says is out of date, its last news came {} ago: {why}\n",
+                age(ms)
+            )),
+            (Some(why), None) => Some(format!("note: {name} was never read: {why}\n")),
+            (None, None) => Some(format!("note: {name} has not answered yet\n")),
+            (None, Some(_)) => None,
+        }
     };
     let hidden = |source: &SourceView| {
         let (why, name) = (source.unannounced.as_ref()?, &source.name);
@@ -518,7 +519,7 @@ mod tests {
         NAME    ADDRESS         STATE    APPS  LOAD  VERSION  SOURCE  SEEN
         node-a  10.0.0.11:3747  up       2     2/16  1.0.0    static  2s
         node-c  10.0.0.11:3747  avoided  -     -     -        static  41s (connect timeout\u{1b}[2J)
-        note: what static says is out of date, 70s old: the file is gone
+        note: what static says is out of date, its last news came 70s ago: the file is gone
         "##);
         assert_snapshot!(Human { wide: true }.nodes(&nodes, &[]), @r##"
         NAME    ADDRESS         STATE    LABELS  APPS       LOAD  VERSION  WEIGHT  SOURCE  KNOWN  SEEN
@@ -574,7 +575,7 @@ mod tests {
         a     passing  10      9.1      consul  1s
         b     passing  0       9.1      consul  1s (taken out by an operator)
         any program of its search path is run by: c
-        note: what static says is out of date, 70s old: the file is gone
+        note: what static says is out of date, its last news came 70s ago: the file is gone
         "##);
         assert_snapshot!(Json.app("sort", &offers[..1], &[], &[]), @r##"
         {"app":"sort","detail":"","health":"passing","kind":"offer","known_ms":1200,"node":"a","schema":"dpipes/v1","source":"consul","version":"9.1","weight":10}
