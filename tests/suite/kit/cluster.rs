@@ -219,6 +219,16 @@ impl Builder {
         );
         let registry = self.registry.as_ref().unwrap_or(&list);
         for (daemon, node) in daemons.iter().zip(&self.nodes) {
+            // A node behind a proxy knows only itself: a session that it dialled would go around the proxy.
+            let alone = format!(
+                "static: {{ nodes: [ {{ name: {}, addr: \"{}\" }} ] }}",
+                daemon.name, daemon.address
+            );
+            let registry = if is_proxied(&daemon) {
+                &alone
+            } else {
+                registry
+            };
             let yaml = node.yaml(daemon, &scratch, &self.run, registry);
             fs::write(&daemon.config, yaml).expect("a writable folder");
         }
