@@ -24,6 +24,7 @@ nextest *arguments:
 servers:
     testbed/unpack-deb.sh bullseye consul target/servers/consul
     testbed/unpack-deb.sh bookworm etcd-server target/servers/etcd
+    testbed/unpack-deb.sh bookworm etcd-client target/servers/etcdctl
 
 # Build the documentation and fail on a broken link.
 doc:
@@ -50,6 +51,18 @@ man:
     mkdir -p target/man target/completions
     cargo run --quiet --bin dpipes -- man target/man
     for shell in bash zsh fish; do cargo run --quiet --bin dpipes -- completions $shell > target/completions/dpipes.$shell; done
+
+# Build the Debian package in target/deb; `just deb-test` tries it under systemd in a container, which takes root and Docker.
+deb:
+    deploy/deb/build.sh
+
+# Install the package of `just deb` on a Debian that systemd has booted, and try it.
+deb-test:
+    deploy/deb/test.sh
+
+# Bring up the test bed with each profile and ill-treat it. Without a network, make its base images first: deploy/images/stand-ins.sh build
+bed filter="":
+    cargo test --test compose -- {{filter}}
 
 # Three nodes on this machine, a pipe over them, and away with them.
 demo:

@@ -24,6 +24,7 @@ mod registry;
 mod secret;
 mod static_nodes;
 mod tls;
+mod trouble;
 
 pub use self::{
     announcer::{Announced, Announcer},
@@ -39,4 +40,5 @@ pub use self::{
     secret::Secret,
     static_nodes::{FileError, NodeEntry, NodeList, StaticNodes},
     tls::Tls,
+    trouble::FileTrouble,
 };

@@ -98,7 +98,7 @@ pub(crate) enum Command {
     /// Start and stop a playground of several daemons on this machine
     #[command(
         subcommand,
-        after_help = "Examples:\n  dpipes lab up 3\n  dpipes lab down"
+        after_help = "Examples:\n  dpipes lab up 3\n  dpipes lab data\n  dpipes lab down"
     )]
     Lab(LabCommand),
     /// Find out what is wrong here and with the nodes
@@ -324,6 +324,17 @@ pub(crate) enum LabCommand {
     /// Stop them and remove their files
     #[command(after_help = "Examples:\n  dpipes lab down\n  dpipes lab down && dpipes lab up 5")]
     Down,
+    /// Write sample data to play with, the same everywhere
+    #[command(
+        after_help = "Examples:\n  dpipes lab data && dpipes 'cat data/words.txt | sort | uniq -c | sort -rn | head'\n  dpipes lab data /tmp/samples --force"
+    )]
+    Data {
+        /// The directory; `data` unless another one is named
+        dir: Option<PathBuf>,
+        /// Replace files of the same names that differ
+        #[arg(long)]
+        force: bool,
+    },
     /// Show them
     #[command(after_help = "Examples:\n  dpipes lab status\n  dpipes lab status --json")]
     Status {

@@ -200,7 +200,7 @@ async fn asked(context: &Context, args: &QueryArgs, query: Query) -> u8 {
                     }
                     status
                 }
-                Reply::Unsupported => failed(
+                Reply::State(_) | Reply::Unsupported => failed(
                     &Message::new("the entry does not know this question")
                         .with_help("upgrade it: dpipesd --version"),
                 ),

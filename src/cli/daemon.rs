@@ -20,13 +20,18 @@ use super::{
     engine::StartError,
     exit,
     greeting::{absent, advice, banner},
+    healthcheck,
+    notify::Manager,
     process,
     ready::{Failed, Ready},
     render::json,
     serve::{self, Reloader},
     telemetry,
 };
-use crate::config::{self, ConfigError, Facts, Loaded, Surroundings};
+use crate::{
+    config::{self, ConfigError, Facts, Loaded, Surroundings},
+    daemon::settings::Listen,
+};
 
 /// How long `dpipesd stop` waits beyond the drain timeout: the kill grace of the last stages and the closing of sessions.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
@@ -73,11 +78,20 @@ pub fn daemon_main(arguments: Vec<OsString>) -> u8 {
         Some(DaemonCommand::Status { json }) => {
             status(&Known::of(&cli, loaded, &surroundings), *json)
         }
-        None if cli.options.foreground => foreground(&cli, loaded, surroundings),
-        None => with(loaded, |loaded| {
+        Some(DaemonCommand::Healthcheck { json }) => {
+            let known = Known::of(&cli, loaded, &surroundings);
+            healthcheck::run(&known, *json)
+        }
+        None if cli.options.foreground => foreground(&cli, startable(loaded), surroundings),
+        None => with(startable(loaded), |loaded| {
             background(&arguments, &loaded, &surroundings)
         }),
     }
+}
+
+/// A configuration with the files that a start takes.
+fn startable(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, ConfigError> {
+    loaded.and_then(|loaded| loaded.check_files().map(|()| loaded))
 }
 
 fn with(loaded: Result<Loaded, ConfigError>, go_on: impl FnOnce(Loaded) -> u8) -> u8 {
@@ -135,10 +149,15 @@ fn configuration(command: &DaemonConfig, loaded: &Loaded) -> u8 {
     super::put_or_status(&text)
 }
 
-/// What `stop` and `status` need of the configuration. A wrong one must not keep a daemon from being stopped.
-struct Known {
-    pid_file: PathBuf,
-    drain_timeout: Duration,
+/// What `stop`, `status` and `healthcheck` need of the configuration. A wrong one must not keep a daemon from being stopped, nor make one
+/// unhealthy that runs with an older one.
+pub(super) struct Known {
+    pub pid_file: PathBuf,
+    /// The unix sockets where it listens.
+    pub sockets: Vec<PathBuf>,
+    /// Whether the configuration is wrong, so that all of this is a guess.
+    pub is_guess: bool,
+    pub drain_timeout: Duration,
 }
 
 impl Known {
@@ -150,6 +169,16 @@ impl Known {
         match loaded {
             Ok(loaded) => Self {
                 pid_file: loaded.process.pid_file,
+                is_guess: false,
+                sockets: loaded
+                    .settings
+                    .listen
+                    .into_iter()
+                    .filter_map(|listen| match listen {
+                        Listen::Unix { path, .. } => Some(path),
+                        Listen::Tcp(_) => None,
+                    })
+                    .collect(),
                 drain_timeout: loaded.settings.drain_timeout,
             },
             Err(_) => {
@@ -160,6 +189,8 @@ impl Known {
                         || surroundings.default_pid_file(),
                         |path| surroundings.cwd.join(path),
                     ),
+                    is_guess: true,
+                    sockets: vec![surroundings.default_socket()],
                     drain_timeout: config::DEFAULT_DRAIN_TIMEOUT,
                 }
             }
@@ -255,6 +286,11 @@ fn running(path: &Path) -> Result<process::Handle, u8> {
 fn background(arguments: &[OsString], loaded: &Loaded, surroundings: &Surroundings) -> u8 {
     for note in &loaded.notes {
         say(&format!("note: {note}"));
+    }
+    if surroundings.variable("NOTIFY_SOCKET").is_some() {
+        say(
+            "note: NOTIFY_SOCKET is set, and a daemon in the background tells no service manager that it is ready: let it start dpipesd --foreground",
+        );
     }
     let log = loaded
         .process
@@ -371,13 +407,14 @@ fn foreground(
             );
         }
     };
+    let manager = Manager::of(&surroundings);
     let reloader = Reloader {
         surroundings,
         flags: cli.flags(),
     };
     let shown = loaded.clone();
     let is_ready = Cell::new(false);
-    let served = runtime.block_on(serve::serve(loaded, reloader, |addresses| {
+    let served = runtime.block_on(serve::serve(loaded, reloader, manager, |addresses| {
         is_ready.set(true);
         if !detached {
             // For whoever started it by hand; a script reads standard output.

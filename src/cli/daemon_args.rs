@@ -145,6 +145,15 @@ pub(crate) enum DaemonCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Ask it whether it serves: exit status 0 when it is ready, else 1 and why
+    #[command(
+        after_help = "Examples:\n  dpipesd healthcheck\n  dpipesd healthcheck --json\n  HEALTHCHECK CMD [\"dpipesd\", \"healthcheck\"]"
+    )]
+    Healthcheck {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `dpipesd config`.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    exit,
+    exit, notify,
     ready::{Failed, Ready},
     telemetry,
 };
@@ -54,6 +54,10 @@ pub(crate) fn start(arguments: &[OsString], log: &Path) -> Result<Started, Faile
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log_file);
+    // A service manager that started this process waits for it and not for another one, or it is that of somebody else's service.
+    for name in notify::VARIABLES {
+        command.env_remove(name);
+    }
     let mut child = command
         .spawn()
         .map_err(|error| failed(format!("cannot start dpipesd: {error}")))?;

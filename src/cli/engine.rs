@@ -14,13 +14,15 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use super::{caret::Message, entry::EntryChoice, exit};
+use super::{caret::Message, entry::EntryChoice, exit, holder, notify::Health};
 use crate::{
     client::{self, Address, Event, RunIo},
     config::{self, EmbeddedInputs, Facts, Surroundings},
-    daemon::{Daemon, Kind, ListenError, StartError as DaemonError, settings::Settings},
+    daemon::{self, Daemon, Kind, ListenError, StartError as DaemonError, settings::Settings},
     id::StageNumber,
-    wire::message::{Outcome, Query, Reply, RunRequest, StagePlan, StageProgress, milliseconds},
+    wire::message::{
+        Outcome, Query, Reply, RunRequest, StagePlan, StageProgress, StateView, milliseconds,
+    },
 };
 
 /// Events on their way to the console at most. A console that is slow holds up the stages that write to stderr, and only those.
@@ -111,8 +113,11 @@ impl StartError {
             io::ErrorKind::PermissionDenied => exit::NO_PERMISSION,
             _ => exit::FAILED,
         };
+        let taken = error.error.kind() == io::ErrorKind::AddrInUse;
+        let holder = taken.then(|| holder::of_port(&error.at)).flatten();
+        let by = holder.map_or_else(String::new, |holder| format!(", by {holder}"));
         Self {
-            message: error.to_string(),
+            message: format!("{error}{by}"),
             status,
         }
     }
@@ -357,6 +362,12 @@ pub(crate) async fn query(session: Session, query: Query) -> Result<Reply, Messa
 /// Returns why it did not start.
 pub(crate) async fn start(settings: watch::Receiver<Settings>) -> Result<Daemon, StartError> {
     Ok(Daemon::start(settings).await?)
+}
+
+impl Health for daemon::Health {
+    async fn ask(&mut self) -> Option<StateView> {
+        Self::ask(self).await
+    }
 }
 
 impl Running for Daemon {

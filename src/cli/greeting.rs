@@ -1,7 +1,7 @@
 //! What a user sees of a daemon that they start: where it is, whom it lets in, and what they should know of that.
 
 use crate::{
-    config::{self, Loaded},
+    config::{self, FileTrouble, Loaded},
     daemon::settings::{Access, Listen, RegistrySettings, Settings},
     negotiate::rules::Others,
 };
@@ -40,12 +40,16 @@ pub(super) fn absent(loaded: &Loaded) -> Vec<String> {
     }));
     for registry in &loaded.settings.registries {
         if let RegistrySettings::StaticFile(path) = registry
-            && !path.exists()
+            && let Some(trouble) = FileTrouble::look(path)
         {
-            notes.push(format!(
-                "registry: {} is not there yet; until it is, no other node is known",
-                path.display()
-            ));
+            let path = path.display();
+            notes.push(match trouble.is_absent() {
+                true => format!("registry: {path} is not there yet; until it is, no other node is known"),
+                false => format!(
+                    "registry: {path} cannot be used: {trouble}; until it can, no other node is known. Next: {}",
+                    trouble.next_step()
+                ),
+            });
         }
     }
     notes

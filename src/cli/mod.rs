@@ -18,8 +18,11 @@ mod engine;
 mod entry;
 pub mod exit;
 mod greeting;
+mod healthcheck;
+mod holder;
 mod lab;
 mod manual;
+mod notify;
 mod options;
 mod process;
 mod ready;
@@ -35,7 +38,7 @@ pub use self::{client::client_main, daemon::daemon_main};
 use self::caret::Message;
 
 /// The subcommands of `dpipesd`, for suggestions.
-const DAEMON_SUBCOMMANDS: [&str; 4] = ["config", "reload", "stop", "status"];
+const DAEMON_SUBCOMMANDS: [&str; 5] = ["config", "reload", "stop", "status", "healthcheck"];
 
 /// The subcommands, for suggestions.
 const SUBCOMMANDS: [&str; 11] = [

@@ -1,10 +1,15 @@
 //! From flags to what the entry is told about a run.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use super::{args::SharedArgs, caret::Message, run};
 use crate::{
-    config::{Period, PolicyWord, Size, Text},
+    config::{FileTrouble, Period, PolicyWord, Size, Text},
     wire::message::{RunOptions, StderrMode, milliseconds},
 };
 
@@ -211,22 +216,26 @@ fn credential(
             .map(|value| Some(value.trim_end().to_owned()))
             .ok_or_else(unset);
     }
-    let named = environment.get("DPIPES_CREDENTIAL_FILE").map(Into::into);
-    let Some(path) = args.credential_file.clone().or(named) else {
-        return Ok(None);
+    let variable = || environment.get("DPIPES_CREDENTIAL_FILE");
+    let (path, named) = match (&args.credential_file, variable().map(PathBuf::from)) {
+        (Some(path), _) => (path.clone(), "--credential-file"),
+        (None, Some(path)) => (path, "$DPIPES_CREDENTIAL_FILE"),
+        (None, None) => return Ok(None),
     };
-    let found =
-        fs::metadata(&path).map_err(|error| unreadable("--credential-file", &path, &error))?;
+    let found = fs::metadata(&path).map_err(|error| unreadable(named, &path, &error))?;
     if found.mode() & 0o007 != 0 {
         let path = path.display();
         return Err(Message::new(format!(
-            "--credential-file: {path} is open to everybody (mode {:04o})",
+            "{named}: {path} is open to everybody (mode {:04o})",
             found.mode() & 0o7777
         ))
         .with_help(format!("keep it to yourself: chmod 600 {path}")));
     }
-    let text = read_small(&path).map_err(|error| unreadable("--credential-file", &path, &error))?;
-    Ok(Some(text.trim_end().to_owned()))
+    let text = read_small(&path).map_err(|error| unreadable(named, &path, &error))?;
+    match text.trim_end() {
+        "" => Err(unusable(named, &FileTrouble::empty(&path))),
+        credential => Ok(Some(credential.to_owned())),
+    }
 }
 
 fn read_small(path: &Path) -> io::Result<String> {
@@ -244,8 +253,12 @@ fn read_small(path: &Path) -> io::Result<String> {
 }
 
 fn unreadable(flag: &str, path: &Path, error: &io::Error) -> Message {
-    Message::new(format!("{flag}: cannot read {}: {error}", path.display()))
-        .with_help(format!("see: ls -l {}", path.display()))
+    unusable(flag, &FileTrouble::of(path, error))
+}
+
+fn unusable(named: &str, trouble: &FileTrouble) -> Message {
+    let path = trouble.path().display();
+    Message::new(format!("{named}: cannot read {path}: {trouble}")).with_help(trouble.next_step())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The daemon's process: from settings to the last signal.
 
-use std::{io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::{
     engine::{self, Running, StartError},
     exit,
+    notify::{Manager, Teller},
     process::PidFile,
 };
 use crate::{
@@ -81,6 +82,7 @@ impl Events for Signals {
 pub(crate) async fn serve(
     loaded: Loaded,
     reloader: Reloader,
+    manager: Option<Manager>,
     ready: impl FnOnce(&[String]) -> io::Result<()>,
 ) -> Result<u8, StartError> {
     let failed = |what: &str, error: &io::Error| StartError {
@@ -101,55 +103,72 @@ pub(crate) async fn serve(
         pid = std::process::id(),
         "listening"
     );
+    let teller = Teller::new(manager, &addresses);
+    let kept = teller.keep(daemon.health());
     let status = attend(
         daemon,
         signals,
         &settings,
         || reloader.load(),
         || ready(&addresses),
+        (&teller, kept),
     )
     .await;
     drop(pid_file);
     status.map_err(|error| failed("cannot tell that the daemon listens", &error))
 }
 
-/// Serves until it is told to leave or the one app has run: the first request drains, a second one ends at once.
+/// Serves until it is told to leave or the one app has run: the first request drains, a second one ends at once. All the while the
+/// service manager is kept informed.
 async fn attend<D: Running>(
     daemon: D,
     mut events: impl Events,
     settings: &watch::Sender<Settings>,
     mut load: impl FnMut() -> Option<Settings>,
     tell_ready: impl FnOnce() -> io::Result<()>,
+    (teller, kept): (&Teller, impl Future<Output = Infallible>),
 ) -> io::Result<u8> {
+    tokio::pin!(kept);
     let mut tell_ready = Some(tell_ready);
-    loop {
+    let ended = loop {
         tokio::select! {
             () = daemon.ready(), if tell_ready.is_some() => {
                 let told = tell_ready.take().map_or(Ok(()), |tell| tell());
-                if let Err(error) = told {
-                    daemon.drain().await;
-                    return Err(error);
+                match told {
+                    Ok(()) => teller.ready(),
+                    Err(error) => break Some(Err(error)),
                 }
             }
             event = events.next() => match event {
-                Event::Leave(_) => break,
+                Event::Leave(_) => break None,
                 Event::Reload => {
-                    if let Some(fresh) = load() {
+                    teller.reloading();
+                    let fresh = load();
+                    let is_new = fresh.is_some();
+                    if let Some(fresh) = fresh {
                         settings.send_replace(fresh);
                         info!("configuration read again");
                     }
+                    teller.reloaded(is_new);
                 }
             },
             status = daemon.finished() => {
                 info!(status, "the one app has run");
-                daemon.drain().await;
-                return Ok(status);
+                break Some(Ok(status));
             }
+            never = &mut kept => match never {},
+        }
+    };
+    teller.stopping();
+    let drained = daemon.drain();
+    tokio::pin!(drained);
+    if let Some(ended) = ended {
+        tokio::select! {
+            () = &mut drained => return ended,
+            never = &mut kept => match never {},
         }
     }
     info!("leaving: running pipes may end, no new ones are taken");
-    let drained = daemon.drain();
-    tokio::pin!(drained);
     loop {
         tokio::select! {
             // A drain begins before it can be cut short, and one that is over needs no cutting.
@@ -162,6 +181,7 @@ async fn attend<D: Running>(
                 }
                 Event::Reload => warn!("the configuration is not read again while leaving"),
             },
+            never = &mut kept => match never {},
         }
     }
 }
@@ -177,7 +197,14 @@ fn take_pid_file(loaded: &Loaded) -> Result<Option<PidFile>, StartError> {
         && let Err(error) =
             config::ensure_private_dir(directory, rustix::process::geteuid().as_raw())
     {
-        warn!("no pid file: {error}");
+        let beside = match directory.is_dir() {
+            true => format!(", such as {}", directory.join("own").display()),
+            false => String::new(),
+        };
+        warn!(
+            "no pid file: {error}; dpipesd stop and dpipesd status find no daemon. Set DPIPES_RUNTIME_DIR, for them and for the daemon, to a \
+             directory that this user has alone or may make{beside}"
+        );
         return Ok(None);
     }
     match PidFile::take(path) {
@@ -302,6 +329,7 @@ mod tests {
             changes += usize::from(fresh.is_some());
             fresh
         };
+        let teller = Teller::default();
         let attending = attend(
             Fake {
                 ready: true,
@@ -313,6 +341,7 @@ mod tests {
             &settings,
             load,
             || Ok(()),
+            (&teller, std::future::pending()),
         );
         let status = tokio::time::timeout(Duration::from_secs(30), attending)
             .await
@@ -366,8 +395,16 @@ mod tests {
             stuck: false,
         };
         let (settings, _watched) = watch::channel(settings());
+        let teller = Teller::default();
         let never = || -> io::Result<()> { panic!("it is not ready") };
-        let attending = attend(fake, receiver, &settings, || None, never);
+        let attending = attend(
+            fake,
+            receiver,
+            &settings,
+            || None,
+            never,
+            (&teller, std::future::pending()),
+        );
         let status = tokio::time::timeout(Duration::from_secs(30), attending).await;
         assert_eq!(status.unwrap().unwrap(), exit::OK);
         assert!(told.try_recv().is_ok(), "it leaves in order");
@@ -384,8 +421,16 @@ mod tests {
             stuck: false,
         };
         let (settings, _watched) = watch::channel(settings());
+        let teller = Teller::default();
         let gone = || Err(io::ErrorKind::BrokenPipe.into());
-        let attending = attend(fake, receiver, &settings, || None, gone);
+        let attending = attend(
+            fake,
+            receiver,
+            &settings,
+            || None,
+            gone,
+            (&teller, std::future::pending()),
+        );
         let ended = tokio::time::timeout(Duration::from_secs(30), attending).await;
         assert!(ended.unwrap().is_err());
         assert!(told.try_recv().is_ok());

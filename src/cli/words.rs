@@ -47,12 +47,22 @@ pub(crate) fn understand(arguments: Vec<OsString>, options: Option<&str>) -> Mea
         is_run,
         unquoted: None,
     };
+    let is_command = |at: usize| {
+        let before = &rest[..at];
+        !known.forces_pipeline(before) && before.iter().all(|word| word != "--")
+    };
+    let asks_version = |at: usize| {
+        let before = &rest[..at];
+        before
+            .iter()
+            .any(|word| word == "-V" || word == "--version")
+    };
     match (first, word) {
-        (Some(at), Some("run")) if !known.forces_pipeline(&rest[..at]) => {
-            let mut all = vec![program];
-            all.extend(rest[..=at].iter().cloned());
+        (Some(at), Some(_)) if asks_version(at) => as_is(false),
+        (Some(at), Some("run")) if is_command(at) => {
+            let mut all = vec![program, "run".into()];
             all.extend(extra());
-            all.extend(rest[at + 1..].iter().cloned());
+            all.extend(without(rest, at));
             let unquoted = known
                 .first_positional(&rest[at + 1..])
                 .and_then(|next| unquoted(rest, at + 1 + next));
@@ -62,10 +72,14 @@ pub(crate) fn understand(arguments: Vec<OsString>, options: Option<&str>) -> Mea
                 unquoted,
             }
         }
-        (Some(at), Some(word))
-            if known.subcommands.contains(word) && !known.forces_pipeline(&rest[..at]) =>
-        {
-            as_is(false)
+        (Some(at), Some(word)) if known.subcommands.contains(word) && is_command(at) => {
+            let mut all = vec![program, word.into()];
+            all.extend(without(rest, at));
+            Meant {
+                arguments: all,
+                is_run: false,
+                unquoted: None,
+            }
         }
         (None, _) if asks_for_help(rest) => as_is(false),
         _ => {
@@ -82,6 +96,11 @@ pub(crate) fn understand(arguments: Vec<OsString>, options: Option<&str>) -> Mea
             }
         }
     }
+}
+
+/// The other words. An option that stands before a subcommand means the same behind it.
+fn without(rest: &[OsString], at: usize) -> impl Iterator<Item = OsString> {
+    rest[..at].iter().chain(&rest[at + 1..]).cloned()
 }
 
 /// The whole line in quotes, to copy.
@@ -260,10 +279,33 @@ mod tests {
             &["--help"],
             &["-V"],
         ] {
-            let meant = meant(words);
-            assert!(!meant.is_run, "{words:?}");
-            assert_eq!(spelled(&meant), words.join(" "));
+            assert!(!meant(words).is_run, "{words:?}");
         }
+    }
+
+    #[test]
+    fn an_option_before_a_subcommand_is_an_option_of_that_subcommand() {
+        for (words, wanted) in [
+            (
+                &["--connect", "x:1", "nodes", "--json"][..],
+                "nodes --connect x:1 --json",
+            ),
+            (
+                &["--registry=mdns:", "apps", "sort"],
+                "apps --registry=mdns: sort",
+            ),
+            (
+                &["--no-daemon", "run", "-n", "a | b"],
+                "run --no-daemon -n a | b",
+            ),
+            (&["--help", "nodes"], "nodes --help"),
+            (&["-q", "lab", "up"], "lab -q up"),
+        ] {
+            assert_eq!(spelled(&meant(words)), wanted);
+        }
+        assert_eq!(spelled(&meant(&["-V", "nodes"])), "-V nodes");
+        // Behind the dashes stands a pipeline.
+        assert_eq!(spelled(&meant(&["--", "nodes"])), "run -- nodes");
     }
 
     #[test]

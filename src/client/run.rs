@@ -8,7 +8,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::stdio::{Writer, read_stdin};
+use super::{
+    connect::has_lease,
+    stdio::{Writer, read_stdin},
+};
 use crate::{
     id::{PipeId, StageNumber},
     transport::{
@@ -175,7 +178,10 @@ pub async fn run(
         }
         tokio::select! {
             message = from_entry.message::<FromEntry>(), if outcome.is_none() => match message {
-                Ok(Some(FromEntry::Agreed { stages, elapsed_ms })) => {
+                Ok(Some(FromEntry::Agreed { stages, elapsed_ms, lease_ms })) => {
+                    if let Some(lease) = lease_ms.filter(|_| has_lease(entry)) {
+                        entry.set_lease(Some(Duration::from_millis(lease)));
+                    }
                     run.agreed = Duration::from_millis(elapsed_ms);
                     run.tell(Event::Agreed(stages.clone(), run.agreed));
                     run.plan = stages;
@@ -190,7 +196,7 @@ pub async fn run(
                 Ok(Some(FromEntry::Outcome(over))) => outcome = Some(*over),
                 Ok(Some(FromEntry::Unknown)) => {}
                 Ok(None) => outcome = Some(lost("the entry ended the run without an outcome")),
-                Err(error) => outcome = Some(lost(&format!("the entry was lost: {error}"))),
+                Err(error) => outcome = Some(entry_lost(entry, &error.to_string())),
             },
             incoming = entry.accept(), if !entry_over => match incoming {
                 Some(Incoming::Uni { purpose, stream }) => run.take(purpose, stream),
@@ -202,7 +208,7 @@ pub async fn run(
                     entry_over = true;
                     let why = entry.closed().await;
                     // Nothing more will come; what came still has to end.
-                    outcome.get_or_insert_with(|| lost(&format!("the entry was lost: {why}"))).streams = run.came;
+                    outcome.get_or_insert_with(|| entry_lost(entry, &why.to_string())).streams = run.came;
                 }
             },
             Some(over) = run.tasks.join_next() => match over {
@@ -506,6 +512,14 @@ async fn take_stderr(stage: StageNumber, mut stream: RecvStream, events: mpsc::S
     }
     // Only a receiver that is gone would not hear it.
     let _ = events.send(Event::StderrEnd(stage)).await;
+}
+
+/// An outcome of which nothing is known but that the entry, which had it, is gone.
+fn entry_lost(entry: &Session, why: &str) -> Outcome {
+    lost(&format!(
+        "the entry ({}) was lost: {why}",
+        entry.peer().address
+    ))
 }
 
 fn lost(detail: &str) -> Outcome {

@@ -54,7 +54,7 @@ impl ClientFile {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(ConfigError::Unreadable { path, source }),
+            Err(error) => return Err(ConfigError::unreadable(&path, &error)),
         };
         let mut file: Self = source::parse_as(&path, &text)?;
         let directory = path.parent().unwrap_or(&surroundings.cwd).to_owned();

@@ -7,9 +7,9 @@ use super::{
     file::{File, PolicyWord},
     layers::{Layers, Origin},
     paths::Surroundings,
-    registry::RegistryEntry,
+    registry::{self, RegistryEntry},
     resolve::{self, Facts},
-    source,
+    source::{self, Named},
 };
 use crate::{
     daemon::settings::{Access, Settings},
@@ -40,16 +40,13 @@ pub fn embedded(
     facts: &Facts,
     inputs: &EmbeddedInputs,
 ) -> Result<Settings, ConfigError> {
-    let named = inputs
-        .config
-        .clone()
-        .or_else(|| surroundings.variable("DPIPES_CONFIG").map(Into::into));
+    let named = Named::of(inputs.config.as_deref(), surroundings);
     let mut layers = Layers::default();
     layers.lay(
         &resolve::built_in(facts, surroundings, false),
         &Origin::BuiltIn,
     );
-    for source in source::read_all(surroundings, named.as_deref())?.read {
+    for source in source::read_all(surroundings, named.as_ref())?.read {
         layers.lay(&shared_part(source.file), &Origin::File(source.path));
     }
     for (file, origin) in super::environment::layers(surroundings)? {
@@ -64,6 +61,7 @@ pub fn embedded(
     }
     let mut effective = layers.effective();
     layers.complete(&mut effective, surroundings)?;
+    registry::check_files(&layers, &effective)?;
     effective.run.get_or_insert_default().allow_root = Some(true);
     let mut settings = resolve::settings(effective, surroundings, false)?;
     settings.listen = Vec::new();

@@ -1,11 +1,16 @@
 //! What is wrong with a configuration, shown at the place where it is wrong.
 
-use std::{fmt, io, ops::Range, path::PathBuf};
+use std::{
+    fmt, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use dpipes_discovery::FileTrouble;
 use thiserror::Error;
 
-use super::hide::hide_secrets;
+use super::{hide::hide_secrets, networks};
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -14,12 +19,12 @@ pub enum ConfigError {
     #[error("{0}")]
     InFile(Box<Misplaced>),
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("{}cannot read {}: {trouble}", before(named), trouble.path().display())]
     Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// The key, variable or flag that names it; `None` for one that lies in its usual place.
+        named: Option<String>,
+        /// The file, and why.
+        trouble: FileTrouble,
     },
     /// A file that others can change is not to be believed by root.
     #[error("{} has mode {mode:04o} and owner {owner}, so others can write it, and root does not read such a file", path.display())]
@@ -118,12 +123,22 @@ impl ConfigError {
         text
     }
 
+    /// A file that cannot be read, and that nobody named.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::Unreadable {
+            named: None,
+            trouble: FileTrouble::of(path, error),
+        }
+    }
+
     fn help(&self) -> Option<String> {
         match self {
-            Self::InFile(misplaced) => misplaced
-                .help
-                .clone()
-                .or_else(|| Some(EVERY_KEY.to_owned())),
+            Self::InFile(misplaced) => Some(
+                misplaced
+                    .help
+                    .clone()
+                    .unwrap_or_else(|| help_for(&misplaced.problem).to_owned()),
+            ),
             Self::Untrusted { path, .. } => {
                 let path = path.display();
                 Some(format!(
@@ -131,12 +146,30 @@ impl ConfigError {
                 ))
             }
             Self::Contradiction { help, .. } => Some(help.clone()),
-            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("name a file that is there with --config or DPIPES_CONFIG".to_owned())
-            }
-            Self::Unreadable { path, .. } => Some(format!("see: ls -ld {}", path.display())),
-            Self::Value { .. } => Some(EVERY_KEY.to_owned()),
+            Self::Unreadable {
+                named: None,
+                trouble,
+            } if trouble.is_out_of_reach() => Some(
+                "set HOME, or XDG_CONFIG_HOME, to a directory of the user who runs this".to_owned(),
+            ),
+            Self::Unreadable { trouble, .. } => Some(trouble.next_step()),
+            Self::Value { problem, .. } => Some(help_for(problem).to_owned()),
         }
+    }
+}
+
+/// Who named a file, at the beginning of what is said about it.
+fn before(named: &Option<String>) -> String {
+    let named = named.as_ref().map(|named| format!("{named}: "));
+    named.unwrap_or_default()
+}
+
+/// The next step for a value that cannot be, by what is said of it: a reader of YAML passes on one text and nothing else.
+fn help_for(problem: &str) -> &'static str {
+    if problem.contains(networks::EVERYBODY) {
+        networks::SAY_OPEN
+    } else {
+        EVERY_KEY
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
 
 use super::{
+    networks,
     registry::RegistryEntry,
     value::{Address, Mask, Network, Period, Size, UniqueMap},
 };
@@ -365,6 +366,15 @@ impl AccessWord {
             )),
         }
     }
+
+    /// Lets these networks in.
+    ///
+    /// # Errors
+    ///
+    /// Returns that they are everybody.
+    pub fn of_networks(networks: Vec<Network>) -> Result<Self, String> {
+        networks::accept(networks).map(Self::Networks)
+    }
 }
 
 impl Serialize for AccessWord {
@@ -404,7 +414,7 @@ impl<'de> Deserialize<'de> for AccessWord {
                     networks: Vec<Network>,
                 }
                 let map = Map::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(AccessWord::Networks(map.networks))
+                AccessWord::of_networks(map.networks).map_err(de::Error::custom)
             }
         }
 

@@ -145,7 +145,9 @@ impl Flags {
             );
         }
         if !self.networks.is_empty() {
-            let access = AccessWord::Networks(read_all::<Network>("--networks", &self.networks)?);
+            let networks = read_all::<Network>("--networks", &self.networks)?;
+            let access = AccessWord::of_networks(networks)
+                .map_err(|problem| wrong("--networks", problem))?;
             add(
                 "--networks",
                 File {

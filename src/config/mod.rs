@@ -11,11 +11,14 @@ mod file;
 mod flags;
 mod hide;
 mod layers;
+mod networks;
 mod paths;
 mod registry;
 mod resolve;
 mod source;
 mod value;
+
+pub(crate) use dpipes_discovery::FileTrouble;
 
 pub(crate) use self::error::NEAR;
 pub use self::{
@@ -47,8 +50,21 @@ pub struct Loaded {
     pub layers: Layers,
     /// Which files were read, lowest layer first.
     pub files: Vec<std::path::PathBuf>,
-    /// Files that were there and were not believed, and files with credentials that others can read; one sentence each.
+    /// What is to be said of files: those that were not believed, and those of registries that cannot be used or that others can read; one
+    /// sentence each.
     pub notes: Vec<String>,
+}
+
+impl Loaded {
+    /// Looks for the files without which a daemon does not start. [`load`] only notes that they are not there, for a configuration may be
+    /// looked at where its files are not, and a daemon that runs must be found and stopped whatever became of them.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first one that cannot be used.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        registry::check_files(&self.layers, &self.layers.effective())
+    }
 }
 
 /// Reads all layers of a daemon's configuration.
@@ -61,11 +77,8 @@ pub fn load(
     flags: &Flags,
     facts: &Facts,
 ) -> Result<Loaded, ConfigError> {
-    let named = flags
-        .config
-        .clone()
-        .or_else(|| surroundings.variable("DPIPES_CONFIG").map(Into::into));
-    let sources = source::read_all(surroundings, named.as_deref())?;
+    let named = source::Named::of(flags.config.as_deref(), surroundings);
+    let sources = source::read_all(surroundings, named.as_ref())?;
     let files = sources
         .read
         .iter()
@@ -104,9 +117,7 @@ pub fn load(
     let mut effective = layers.effective();
     layers.complete(&mut effective, surroundings)?;
     let mut notes = sources.notes;
-    notes.extend(registry::credential_notes(
-        effective.registry.as_deref().unwrap_or_default(),
-    ));
+    notes.extend(registry::file_notes(&layers, &effective));
     if let Some((name, rule)) = flags.only_app(surroundings)? {
         resolve::keep_only(&mut effective, &name, rule);
         layers.replace_apps(&effective, &Origin::Flag("--".to_owned()));

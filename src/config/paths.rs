@@ -77,12 +77,15 @@ impl Surroundings {
         Some(self.config_home()?.join("dpipes.yaml"))
     }
 
-    /// Where sockets, pid files and the lab live until the next boot: `$DPIPES_RUNTIME_DIR`; `/run/dpipes` for root;
-    /// `$XDG_RUNTIME_DIR`; else a directory of this user in `/tmp`.
+    /// Where sockets, pid files and the lab live until the next boot: `$DPIPES_RUNTIME_DIR`, or a directory of this user in it where it
+    /// is everybody's as `/tmp` is; `/run/dpipes` for root; `$XDG_RUNTIME_DIR`; else a directory of this user in `/tmp`.
     #[must_use]
     pub fn runtime_dir(&self) -> PathBuf {
         if let Some(given) = self.directory("DPIPES_RUNTIME_DIR") {
-            return given;
+            return match is_everybodys(&given) {
+                true => given.join(format!("dpipes-{}", self.uid)),
+                false => given,
+            };
         }
         if self.uid == 0 {
             return PathBuf::from("/run/dpipes");
@@ -122,8 +125,8 @@ impl Surroundings {
     /// The log of a daemon in the background that was not told another one.
     #[must_use]
     pub fn default_log_file(&self) -> PathBuf {
-        if let Some(given) = self.directory("DPIPES_RUNTIME_DIR") {
-            return given.join("dpipesd.log");
+        if self.directory("DPIPES_RUNTIME_DIR").is_some() {
+            return self.runtime_dir().join("dpipesd.log");
         }
         if self.uid == 0 {
             return PathBuf::from("/var/log/dpipes/dpipesd.log");
@@ -142,6 +145,12 @@ impl Surroundings {
     pub fn lab_dir(&self) -> PathBuf {
         self.runtime_dir().join("dpipes-lab")
     }
+}
+
+/// Whether this directory is one where all users make files and none can take another's away, as with `/tmp` or a `tmpfs` that a
+/// container runtime mounts.
+fn is_everybodys(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|found| found.is_dir() && found.mode() & 0o1002 == 0o1002)
 }
 
 /// Makes a directory that only this user can use, or checks that an existing one is so. Somebody else's directory in `/tmp` would let
@@ -222,6 +231,22 @@ mod tests {
             "/tmp/dpipes-1000/dpipesd.sock"
         );
         assert_eq!(path(0, &[("DPIPES_RUNTIME_DIR", "/x")]), "/x/dpipesd.sock");
+    }
+
+    #[test]
+    fn a_runtime_directory_that_is_everybodys_has_one_for_each_user() {
+        let base = tempfile::tempdir().unwrap();
+        let given = base.path().join("run");
+        fs::create_dir(&given).unwrap();
+        let here = surroundings(1000, &[("DPIPES_RUNTIME_DIR", given.to_str().unwrap())]);
+        // Without the sticky bit others could put another directory in its place.
+        for (mode, wanted) in [(0o700, ""), (0o777, ""), (0o1777, "dpipes-1000")] {
+            fs::set_permissions(&given, fs::Permissions::from_mode(mode)).unwrap();
+            let own = given.join(wanted);
+            assert_eq!(here.runtime_dir(), own, "{mode:o}");
+            assert_eq!(here.default_pid_file(), own.join("dpipesd.pid"));
+            assert_eq!(here.default_log_file(), own.join("dpipesd.log"));
+        }
     }
 
     #[test]

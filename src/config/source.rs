@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dpipes_discovery::FileTrouble;
+
 use super::{
     error::{ConfigError, Misplaced},
     file::File,
@@ -41,6 +43,54 @@ enum Trust {
     Found,
 }
 
+/// The file that takes the place of all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    path: PathBuf,
+    /// The flag or variable that names it.
+    by: &'static str,
+}
+
+// === impl Named ===
+
+impl Named {
+    /// The one of `--config`, else of the environment.
+    pub(crate) fn of(flag: Option<&Path>, surroundings: &Surroundings) -> Option<Self> {
+        let named = |path: &Path, by| Self {
+            path: surroundings.cwd.join(path),
+            by,
+        };
+        let variable = || surroundings.variable("DPIPES_CONFIG").map(Path::new);
+        flag.map(|path| named(path, "--config"))
+            .or_else(|| variable().map(|path| named(path, "$DPIPES_CONFIG")))
+    }
+
+    fn read(&self, uid: u32, notes: &mut Vec<String>) -> Result<Source, ConfigError> {
+        let unreadable = |trouble| ConfigError::Unreadable {
+            named: Some(self.by.to_owned()),
+            trouble,
+        };
+        let path = self.path.as_path();
+        let source = match read(path, uid, Trust::Usual, notes) {
+            Ok(Some(source)) => source,
+            Ok(None) => {
+                let absent = rustix::io::Errno::NOENT.into();
+                return Err(unreadable(FileTrouble::of(path, &absent)));
+            }
+            Err(ConfigError::Unreadable { trouble, .. }) => return Err(unreadable(trouble)),
+            Err(error) => return Err(error),
+        };
+        if source.file == File::default() {
+            notes.push(format!(
+                "{}: {} says nothing, so that everything is as it is by default",
+                self.by,
+                path.display()
+            ));
+        }
+        Ok(source)
+    }
+}
+
 /// Reads the daemon's files in order: the one that was named and no other, else every one of the usual places that exists.
 ///
 /// # Errors
@@ -48,20 +98,12 @@ enum Trust {
 /// Returns the first thing that is wrong with a file.
 pub(crate) fn read_all(
     surroundings: &Surroundings,
-    named: Option<&Path>,
+    named: Option<&Named>,
 ) -> Result<Sources, ConfigError> {
     let mut sources = Sources::default();
-    if let Some(path) = named {
-        let path = surroundings.cwd.join(path);
-        match read(&path, surroundings.uid, Trust::Usual, &mut sources.notes)? {
-            Some(source) => sources.read.push(source),
-            None => {
-                return Err(ConfigError::Unreadable {
-                    path,
-                    source: rustix::io::Errno::NOENT.into(),
-                });
-            }
-        }
+    if let Some(named) = named {
+        let source = named.read(surroundings.uid, &mut sources.notes)?;
+        sources.read.push(source);
         return Ok(sources);
     }
     let mut seen = Vec::new();
@@ -85,10 +127,7 @@ pub(crate) fn read_all(
 fn places(surroundings: &Surroundings) -> Result<Vec<(PathBuf, Trust)>, ConfigError> {
     let mut places = vec![(surroundings.etc.join("dpipesd.conf"), Trust::Usual)];
     let directory = surroundings.etc.join("dpipesd.conf.d");
-    let unreadable = |source| ConfigError::Unreadable {
-        path: directory.clone(),
-        source,
-    };
+    let unreadable = |error| ConfigError::unreadable(&directory, &error);
     match fs::read_dir(&directory) {
         Ok(entries) => {
             let mut parts = Vec::new();
@@ -128,10 +167,7 @@ fn read(
     trust: Trust,
     notes: &mut Vec<String>,
 ) -> Result<Option<Source>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |error| ConfigError::unreadable(path, &error);
     let mut opened = match fs::File::open(path) {
         Ok(opened) => opened,
         Err(error) if is_absent(&error) => return Ok(None),

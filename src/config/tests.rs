@@ -282,9 +282,26 @@ fn a_named_file_is_the_only_one() {
     let mut world = World::new();
     world.write("etc/dpipesd.conf", "node: { name: etc }\n");
     world.set("DPIPES_CONFIG", "only.yaml");
-    assert!(matches!(world.load(), Err(ConfigError::Unreadable { .. })));
+    assert_snapshot!(world.error(), @r##"
+    error: $DPIPES_CONFIG: cannot read /work/only.yaml: No such file or directory (os error 2)
+      = help: put it there, or name a file that is
+    "##);
     world.write("work/only.yaml", "access: local\n");
-    assert_eq!(world.load().unwrap().settings.node.as_str(), "box-one");
+    let loaded = world.load().unwrap();
+    assert_eq!(loaded.settings.node.as_str(), "box-one");
+    assert_eq!(loaded.notes, Vec::<String>::new());
+    world.write("work/only.yaml", "# nothing\n");
+    assert!(world.load().unwrap().notes[0].starts_with("$DPIPES_CONFIG: "));
+    world.flags.config = Some(world.path("volume/d.yaml"));
+    assert_snapshot!(world.error(), @r##"
+    error: --config: cannot read /volume/d.yaml: No such file or directory (os error 2), nor is there a directory /volume
+      = help: name a file that is there; in a container, mount the volume that belongs at /volume
+    "##);
+    world.flags.config = Some(world.path("work"));
+    assert_snapshot!(world.error(), @r##"
+    error: --config: cannot read /work: it is a directory
+      = help: name a file; where a container was to have one mounted that the host lacks, Docker made a directory
+    "##);
 }
 
 #[test]
@@ -707,4 +724,18 @@ fn keys(section: &str, before: &str, after: &str) -> Vec<String> {
         }
     }
     found
+}
+
+#[test]
+fn networks_that_are_everybody_are_refused_where_they_stand() {
+    assert_snapshot!(error_of(
+        "version: 1\naccess:\n  networks: [10.0.0.0/8, 0.0.0.0/0]\n"
+    ));
+    assert_snapshot!(error_of("access: { networks: [\"::/1\", \"8000::/1\"] }\n"));
+    let mut world = World::new();
+    world.set("DPIPES_ACCESS_NETWORKS", "0.0.0.0/1,128.0.0.0/1");
+    assert_snapshot!(world.error());
+    let mut world = World::new();
+    world.flags.networks = vec!["::/0".to_owned()];
+    assert_snapshot!(world.error());
 }

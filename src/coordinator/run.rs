@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     id::Attempt,
-    transport::{RecvStream, SendStream, Session, code},
+    transport::{PeerAddress, RecvStream, SendStream, Session, code},
     wire::message::{
-        Ending, Failure, FromEntry, Outcome, RunMode, RunRequest, ToEntry, milliseconds,
+        Ending, Failure, FromEntry, Outcome, Role, RunMode, RunRequest, ToEntry, milliseconds,
     },
 };
 
@@ -41,6 +41,16 @@ pub(super) struct Client {
     pub(super) session: Session,
     pub(super) to_client: SendStream,
     pub(super) from_client: RecvStream,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Whether its silence may be taken for its death. A session with a node is shared by many pipes and has that node's terms.
+    pub(super) fn has_lease(&self) -> bool {
+        let peer = self.session.peer();
+        matches!(peer.address, PeerAddress::Tcp(_)) && peer.hello.role == Role::Client
+    }
 }
 
 /// Serves one run of one client, to the end.
@@ -112,15 +122,20 @@ async fn drive(
         Ok(prepared) => prepared,
         Err(failure) => return failed(failure),
     };
+    let lease = client.has_lease().then_some(request.lease);
     let agreed = FromEntry::Agreed {
         stages: prepared.stages.clone(),
         elapsed_ms: milliseconds(began.elapsed()),
+        lease_ms: lease.map(milliseconds),
     };
     if client.to_client.message(&agreed).await.is_err() {
         return failed(Failure::Aborted {
             reason: "the client left".to_owned(),
             signal: None,
         });
+    }
+    if lease.is_some() {
+        client.session.set_lease(lease);
     }
     for text in &prepared.notes {
         // A client that is gone is noticed where it is listened to.

@@ -103,6 +103,13 @@ impl Runs {
         }
     }
 
+    /// The pipes of all runs.
+    #[must_use]
+    pub fn names(&self) -> Vec<PipeId> {
+        let by_pipe = self.by_pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        by_pipe.keys().copied().collect()
+    }
+
     /// How many runs there are.
     #[must_use]
     pub fn len(&self) -> usize {

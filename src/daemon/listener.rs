@@ -1,9 +1,10 @@
 //! Accepts peers: the cheap part only. Each handshake runs in a task of its own, so that a silent peer holds up nobody.
 
 use std::{
+    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,17 +15,22 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::sleep,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{node::Node, settings::Listen};
+use super::{access, node::Node, settings::Listen};
 use crate::{
     transport::{self, PeerAddress, Side},
     wire::message::{Hello, Role},
 };
 
-/// Handshakes that go on at one time. Each may take ten seconds and a descriptor. One more ends any of them: honest peers take
-/// milliseconds, so that it is nearly always one whose peer is silent.
+/// Handshakes that go on at one time. Each may take ten seconds and a descriptor. One more ends another: any one of the address that has
+/// the most, so that a crowd from one host ends its own. Honest peers take milliseconds, so that it is nearly always a silent one's.
 const MAX_HANDSHAKES: usize = 64;
+
+/// Connections that the kernel keeps until they are accepted. One beyond them is not answered, and its host tries again after a second.
+/// The 128 that listeners have by themselves are there within a millisecond when a stranger makes connections without end.
+const QUEUE: i32 = 1_024;
 
 /// How long to wait after accept failed, as it does when descriptors are used up: trying at once would only burn the processor.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -55,6 +61,10 @@ impl Listener {
         match listen {
             Listen::Tcp(address) => {
                 let bound = TcpListener::bind(address).await;
+                let bound = bound.and_then(|listener| {
+                    rustix::net::listen(&listener, QUEUE)?;
+                    Ok(listener)
+                });
                 bound
                     .map(|listener| Some(Self::Tcp(listener)))
                     .map_err(|error| ListenError {
@@ -64,8 +74,17 @@ impl Listener {
             }
             Listen::Unix { path, required } => match bind_unix(path).await {
                 Ok(listener) => Ok(Some(Self::Unix(listener, path.clone()))),
-                Err(error) if !required => {
+                // Another daemon of this user has it, and clients find that one.
+                Err(error) if !required && error.kind() == io::ErrorKind::AddrInUse => {
                     info!(path = %path.display(), %error, "going on without the default unix socket");
+                    Ok(None)
+                }
+                Err(error) if !required => {
+                    warn!(
+                        "no unix socket at {}: {error}; clients on this machine and dpipesd healthcheck find no daemon. Set \
+                         DPIPES_RUNTIME_DIR to a directory that this user may write, for them and for the daemon",
+                        path.display()
+                    );
                     Ok(None)
                 }
                 Err(error) => Err(ListenError {
@@ -94,40 +113,51 @@ impl Listener {
         }
     }
 
-    /// Accepts until the node closes its doors, then removes the unix socket.
+    /// Accepts until the node closes its doors. Its unix socket is then out of the way of clients and of a successor, and answers
+    /// questions under another name until the last pipe has ended.
     pub(super) async fn serve(self, node: Arc<Node>) {
+        self.accept_until(&node, node.closing()).await;
+        let Self::Unix(_, path) = &self else {
+            return;
+        };
+        let aside = leaving_socket(path);
+        match std::fs::rename(path, &aside) {
+            Ok(()) => {
+                let _removed = Removed(&aside);
+                self.accept_until(&node, node.ending_token()).await;
+            }
+            Err(error) => debug!(path = %path.display(), %error, "unix socket was gone already"),
+        }
+    }
+
+    async fn accept_until(&self, node: &Arc<Node>, over: &CancellationToken) {
         let mut handshakes: JoinSet<()> = JoinSet::new();
-        let mut pending: Vec<AbortHandle> = Vec::new();
+        let mut pending: Vec<(Option<IpAddr>, AbortHandle)> = Vec::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept() => accepted,
-                () = node.closing().cancelled() => break,
+                () = over.cancelled() => return,
                 Some(_) = handshakes.join_next() => continue,
             };
             match accepted {
                 Ok(peer) => {
-                    pending.retain(|handshake| !handshake.is_finished());
+                    pending.retain(|(_, handshake)| !handshake.is_finished());
                     if pending.len() >= MAX_HANDSHAKES {
-                        pending.swap_remove(any_below(pending.len())).abort();
+                        let sources: Vec<_> = pending.iter().map(|(from, _)| *from).collect();
+                        pending.swap_remove(any_of_the_largest(&sources)).1.abort();
                     }
-                    let greeting = node.clone();
-                    pending.push(handshakes.spawn(async move { greet(peer, &greeting).await }));
+                    let (from, greeting) = (peer.source(), node.clone());
+                    let handshake = handshakes.spawn(async move { greet(peer, &greeting).await });
+                    pending.push((from, handshake));
                 }
                 Err(error) => {
                     warn!(%error, at = %self.address(), "accept failed");
                     tokio::select! {
                         () = sleep(ACCEPT_BACKOFF) => {}
-                        () = node.closing().cancelled() => break,
+                        () = over.cancelled() => return,
                     }
                 }
             }
-        }
-        if let Self::Unix(listener, path) = self {
-            // The name goes first, so that nobody connects to a socket that is being closed.
-            if let Err(error) = std::fs::remove_file(&path) {
-                debug!(path = %path.display(), %error, "unix socket was gone already");
-            }
-            drop(listener);
         }
     }
 
@@ -145,9 +175,39 @@ impl Listener {
     }
 }
 
+/// Where a daemon that leaves can still be asked how it is, given its unix socket.
+#[must_use]
+pub fn leaving_socket(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".leaving");
+    name.into()
+}
+
+/// A file that goes with this, also when the task that has it is ended.
+struct Removed<'a>(&'a Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        // One that is gone already is as good.
+        let _gone = std::fs::remove_file(self.0);
+    }
+}
+
 enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    /// The host it comes from; `None` for this one, over a unix socket.
+    fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(access::canonical(address.ip())),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 async fn greet(peer: Accepted, node: &Arc<Node>) {
@@ -194,9 +254,23 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
     }
 }
 
+/// The place of one of the source that occurs most often, by chance.
+fn any_of_the_largest(sources: &[Option<IpAddr>]) -> usize {
+    let mut counts: HashMap<_, usize> = HashMap::new();
+    for source in sources {
+        *counts.entry(source).or_default() += 1;
+    }
+    let most = counts.values().copied().max().unwrap_or(0);
+    let places: Vec<_> = (0..sources.len())
+        .filter(|&place| counts.get(&sources[place]) == Some(&most))
+        .collect();
+    let place = places.get(any_below(places.len()));
+    place.copied().unwrap_or(0)
+}
+
 /// A number below `end` that nobody can foretell.
 fn any_below(end: usize) -> usize {
-    let chance = RandomState::new().hash_one(0_u8) % end as u64;
+    let chance = RandomState::new().hash_one(0_u8) % end.max(1) as u64;
     usize::try_from(chance).unwrap_or(0)
 }
 
@@ -224,4 +298,22 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_from_one_host_ends_its_own_handshakes() {
+        let from = |last| Some(IpAddr::from([10, 0, 0, last]));
+        let sources = [from(1), from(2), None, from(2), from(3)];
+        for _ in 0..200 {
+            assert!([1, 3].contains(&any_of_the_largest(&sources)));
+        }
+        let ended: std::collections::BTreeSet<_> = (0..200)
+            .map(|_| any_of_the_largest(&[from(1), from(2), None]))
+            .collect();
+        assert_eq!(ended.len(), 3, "of as many from everywhere it is any");
+    }
 }

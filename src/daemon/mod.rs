@@ -5,6 +5,7 @@
 mod abort;
 mod access;
 mod announce;
+mod health;
 mod links;
 mod listener;
 mod members;
@@ -30,7 +31,11 @@ use futures_util::future::join_all;
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
 
-pub use self::{listener::ListenError, node::Kind};
+pub use self::{
+    health::Health,
+    listener::{ListenError, leaving_socket},
+    node::Kind,
+};
 use self::{listener::Listener, members::Members, node::Node, settings::Settings};
 use crate::{
     exec::{Launcher, LauncherSettings},
@@ -140,6 +145,7 @@ impl Daemon {
         if self.node.settings().discovery.required {
             registries::ready(&self.node).await;
         }
+        self.node.set_ready();
     }
 
     /// A session for a client inside this process.
@@ -149,6 +155,12 @@ impl Daemon {
     /// A sentence, when the process is out of descriptors.
     pub async fn connect(&self) -> Result<Session, String> {
         self.node.connect_inside(Role::Client).await
+    }
+
+    /// A way to ask this daemon how it is, for as long as it is there.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::new(self.node.clone())
     }
 
     /// Resolves when the daemon was told to leave after one app and that app has ended, with its status.

@@ -4,8 +4,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -31,7 +32,7 @@ use crate::{
     negotiate::rules::Others,
     plan::ClusterView,
     transport::{self, PeerAddress, Session, Side},
-    wire::message::{AppsOffered, Hello, Load, Role, SourceView, Tried},
+    wire::message::{AppsOffered, Hello, Load, Phase, Role, SourceView, Tried},
 };
 
 /// The state that a daemon's tasks share.
@@ -39,6 +40,9 @@ use crate::{
 pub(super) struct Node {
     id: NodeId,
     boot: String,
+    started: Instant,
+    /// Set once and for good: what happens to a registry later makes nobody unready.
+    was_ready: AtomicBool,
     kind: Kind,
     settings: watch::Receiver<Settings>,
     /// Known once the listeners are bound.
@@ -102,6 +106,8 @@ impl Node {
         Arc::new(Self {
             id,
             boot: crate::id::PipeId::generate().to_string(),
+            started: Instant::now(),
+            was_ready: AtomicBool::new(false),
             kind,
             settings,
             advertise: OnceLock::new(),
@@ -147,6 +153,27 @@ impl Node {
     /// Differs at each start and sorts by time.
     pub(super) fn boot(&self) -> &str {
         &self.boot
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Notes that whatever its settings require was there.
+    pub(super) fn set_ready(&self) {
+        self.was_ready.store(true, Ordering::Release);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        let is_ready =
+            || self.was_ready.load(Ordering::Acquire) || !self.settings.borrow().discovery.required;
+        if self.is_leaving() {
+            Phase::Draining
+        } else if is_ready() {
+            Phase::Ready
+        } else {
+            Phase::Starting
+        }
     }
 
     /// How this node stands in its registries; empty before it announces itself, and for a node that does not.

@@ -1,10 +1,10 @@
 //! The addresses of this machine, as others may see them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::ifaddrs::getifaddrs;
 
-/// An address of a network that is reserved for documentation (RFC 5737). Asking which way it would be reached sends nothing.
+/// An address of a network that is reserved for documentation (RFC 5737).
 const SOMEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Every address of this machine that another one might reach or see, the one of the default route first. Loopback and link-local
@@ -48,8 +48,17 @@ pub(super) fn best(mut listened: impl Iterator<Item = SocketAddr> + Clone) -> Op
 }
 
 fn of_default_route() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(SOMEWHERE).ok()?;
+    towards(SOMEWHERE.into())
+}
+
+/// The address of this machine from which the kernel would go to another one. Asking sends nothing.
+pub(super) fn towards(there: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match there {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(there).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 

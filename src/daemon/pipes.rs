@@ -98,6 +98,15 @@ impl Pipes {
         }
     }
 
+    /// The pipes that have a part here.
+    pub(super) fn names(&self) -> Vec<PipeId> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = table
+            .iter()
+            .filter(|(_, slot)| matches!(slot, Slot::Here(_)));
+        here.map(|((pipe, _), _)| *pipe).collect()
+    }
+
     /// How many parts are here.
     pub(super) fn running(&self) -> usize {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Answers to `dpipes nodes` and `dpipes apps`.
+//! Answers to `dpipes nodes`, `dpipes apps` and `dpipesd healthcheck`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ pub(super) async fn answer(node: &Arc<Node>, mut send: SendStream, mut recv: Rec
         Ok(Ok(Some(Query::Nodes))) => people::nodes(node).await,
         Ok(Ok(Some(Query::Apps))) => people::apps(node).await,
         Ok(Ok(Some(Query::App { app }))) => people::app(node, app).await,
+        Ok(Ok(Some(Query::State))) => Reply::State(people::itself(node)),
         Ok(Ok(Some(Query::Unknown))) => Reply::Unsupported,
         Ok(Ok(None) | Err(_)) | Err(_) => return send.reset(code::FAILED, "no query came"),
     };

@@ -3,12 +3,13 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::debug;
 
-use super::{access, node::Node, view};
+use super::{access, node::Node, own_addresses, view};
 use crate::{
     id::NodeId,
     transport::{self, Address, DialError, PeerAddress, Session, Timeouts},
@@ -34,7 +35,30 @@ pub(super) struct Sessions {
     said: Mutex<Arc<Greetings>>,
 }
 
-type Slot = Arc<AsyncMutex<Option<Session>>>;
+type Slot = Arc<AsyncMutex<Kept>>;
+
+/// What is kept of a node.
+#[derive(Debug, Default)]
+struct Kept {
+    session: Option<Session>,
+    failed: Option<FailedDial>,
+}
+
+/// A dial that came to nothing: the answer for everybody who waited for it, and for nobody who comes later.
+#[derive(Debug)]
+struct FailedDial {
+    at: Instant,
+    addresses: Vec<String>,
+    tried: Vec<Tried>,
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn open(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|session| !session.is_closed())
+    }
+}
 
 // === impl Sessions ===
 
@@ -47,8 +71,7 @@ impl Sessions {
             .unwrap_or_else(PoisonError::into_inner)
             .get(node)
             .cloned()?;
-        let session = slot.try_lock().ok()?.clone()?;
-        (!session.is_closed()).then_some(session)
+        slot.try_lock().ok()?.open().cloned()
     }
 
     /// Keeps a session that a node opened, so that two nodes need one between them. Only if its name and address are those that the
@@ -68,10 +91,10 @@ impl Sessions {
         if is_its_own && node != own.id() && view::is_listed(own, node, address) {
             let slot = self.slot(node);
             if let Ok(mut slot) = slot.try_lock()
-                && slot.as_ref().is_none_or(Session::is_closed)
+                && slot.open().is_none()
             {
                 self.note(node, session);
-                *slot = Some(session.clone());
+                slot.session = Some(session.clone());
             }
         }
     }
@@ -100,9 +123,7 @@ impl Sessions {
         let mut by_node = self.by_node.lock().unwrap_or_else(PoisonError::into_inner);
         by_node.retain(|node, slot| {
             // Somebody dials it just now, or a session is open.
-            let is_used = slot.try_lock().map_or(true, |session| {
-                session.as_ref().is_some_and(|session| !session.is_closed())
-            });
+            let is_used = slot.try_lock().map_or(true, |kept| kept.open().is_some());
             known(node) || is_used || Arc::strong_count(slot) > 1
         });
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,28 +144,43 @@ impl Sessions {
         node: &NodeId,
         addresses: &[String],
     ) -> Result<Session, Vec<Tried>> {
+        let asked = Instant::now();
         let slot = self.slot(node);
         let mut slot = slot.lock().await;
-        if let Some(session) = slot.as_ref().filter(|session| !session.is_closed()) {
+        if let Some(session) = slot.open() {
             return Ok(session.clone());
         }
-        *slot = None;
+        slot.session = None;
+        if let Some(failed) = &slot.failed
+            && failed.at >= asked
+            && failed.addresses == addresses
+        {
+            return Err(failed.tried.clone());
+        }
         let session = if node == own.id() {
             own.connect_to_self().await
         } else {
             dial(own, node, addresses).await
-        }?;
+        };
+        let session = session.inspect_err(|tried| {
+            slot.failed = Some(FailedDial {
+                at: Instant::now(),
+                addresses: addresses.to_vec(),
+                tried: tried.clone(),
+            });
+        })?;
         own.serve_session(session.clone());
         if node != own.id() {
             self.note(node, &session);
         }
-        *slot = Some(session.clone());
+        slot.session = Some(session.clone());
         Ok(session)
     }
 }
 
-/// Dials from the address that this node advertises, for that is the one by which the other side knows a member; from any other where
-/// the advertised one is not an address of this machine.
+/// Dials from the address that this node advertises, for that is the one by which the other side knows a member. Where the machine has
+/// another way there, from another of its addresses, that is tried as well: it is the only one if the advertised address is none of this
+/// machine, or if its network is down.
 async fn dial_as_listed(own: &Node, address: &Address) -> Result<Session, DialError> {
     let advertised = own
         .advertise()
@@ -152,16 +188,17 @@ async fn dial_as_listed(own: &Node, address: &Address) -> Result<Session, DialEr
     let local = advertised.map(|at| at.ip()).filter(|ip| !ip.is_loopback());
     let dial =
         |local| transport::dial_from(address, local, own.hello(Role::Node), Timeouts::default());
-    match dial(local).await {
-        Err(DialError::Connect { tried, .. })
-            if local.is_some()
-                && tried
-                    .iter()
-                    .all(|(_, error)| error.kind() == io::ErrorKind::AddrNotAvailable) =>
+    match (dial(local).await, local) {
+        (Err(DialError::Connect { tried, .. }), Some(local))
+            if tried.iter().any(|(to, error)| match error.kind() {
+                io::ErrorKind::ConnectionRefused => false,
+                io::ErrorKind::AddrNotAvailable => true,
+                _ => own_addresses::towards(*to).is_some_and(|from| from != local),
+            }) =>
         {
             dial(None).await
         }
-        other => other,
+        (other, _) => other,
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Sender, channel},
     },
     time::{Duration, Instant},
@@ -28,6 +29,9 @@ use super::{kernel, proc};
 /// Numbers of the children that have a task to reap them. The lock covers every spawn and every reaping, so that a number on the list is
 /// always the child that was put there.
 static KNOWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Whether nothing but [`spawn`] starts children in this process, so that every other child is somebody's orphan.
+static ALONE: AtomicBool = AtomicBool::new(false);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -103,16 +107,24 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<(Pid, OwnedFd)> {
     }
 }
 
-/// Reaps children of others that were handed to this process as a subreaper, or as process 1. They come from sessions of stages; what the
-/// rest of this program has started is in its own session and not touched.
+/// Promises that no other part of this program starts a process.
+pub(super) fn claim_all() {
+    ALONE.store(true, Ordering::Relaxed);
+}
+
+/// Reaps children of others that were handed to this process: as a subreaper, as process 1, or by a script that had children before it
+/// became this program. Those of stages come from sessions of their own. One in the session of this process is left alone, unless nobody
+/// here can have started it.
 pub(super) fn reap_strangers() {
     let known = known();
     // 0 where the session leader is outside this PID namespace, as below `unshare --pid` or `docker run`.
     let own_session =
         proc::stat(rustix::process::getpid().as_raw_nonzero().get()).map_or(0, |stat| stat.session);
+    let is_alone = ALONE.load(Ordering::Relaxed);
     let is_stranger = |pid: i32| {
         !known.contains(&pid)
-            && proc::stat(pid).is_some_and(|stat| stat.is_dead && stat.session != own_session)
+            && proc::stat(pid)
+                .is_some_and(|stat| stat.is_dead && (is_alone || stat.session != own_session))
     };
     loop {
         // A look first: it costs nothing when nobody has ended, and usually finds the very child.

@@ -65,12 +65,14 @@ pub fn early_main() {
 }
 
 /// Makes this process fit to be a daemon, before any thread exists: what it inherited is not passed on, there are as many descriptors as
-/// the hard limit allows (apps get the old limit back), memory that was used once goes back, and no core dump shows its keys.
+/// the hard limit allows (apps get the old limit back), memory that was used once goes back, and no core dump shows its keys. Every child
+/// that a [`Launcher`] did not start counts as an orphan from now on, and is reaped.
 ///
 /// # Errors
 ///
 /// When `/proc` cannot be read, or a limit within its bounds cannot be set.
 pub fn harden_daemon() -> io::Result<()> {
+    children::claim_all();
     kernel::give_large_buffers_back();
     kernel::close_inherited_on_exec()?;
     let limit = rustix::process::getrlimit(Resource::Nofile);

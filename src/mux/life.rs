@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Time between two pings, whether data flows or not: an idle session must notice a dead peer as early as a busy one.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 
+/// No lease is so short that pings come more often than this. The peer takes twice as many for a flood.
+pub(super) const PING_AT_MOST_EVERY: Duration = Duration::from_millis(200);
+
 /// Silence after which a peer is dead: three unanswered pings, so that a busy machine is not taken for a dead one.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
 
@@ -57,8 +60,9 @@ impl Life {
     }
 
     fn ping_every(&self) -> Duration {
-        self.lease
-            .map_or(PING_EVERY, |lease| PING_EVERY.min(lease / 3))
+        self.lease.map_or(PING_EVERY, |lease| {
+            (lease / 3).clamp(PING_AT_MOST_EVERY, PING_EVERY)
+        })
     }
 
     /// A pause between two ticks that shows that this side itself did not run. Its silence then says nothing about the peer.

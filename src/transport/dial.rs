@@ -97,7 +97,7 @@ async fn connect(
     local: Option<IpAddr>,
     each: Duration,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
-    let found = timeout(each, lookup_host(name))
+    let found = timeout(each, resolve(name))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let addresses = found.map_err(|source| DialError::Resolve {
@@ -105,7 +105,7 @@ async fn connect(
         source,
     })?;
     let mut tried = Vec::new();
-    for address in addresses.take(MOST_TRIES) {
+    for address in addresses.into_iter().take(MOST_TRIES) {
         let connected = timeout(each, connect_one(address, local))
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -117,6 +117,20 @@ async fn connect(
     Err(DialError::Connect {
         address: name.to_owned(),
         tried,
+    })
+}
+
+/// The addresses of `host:port`. Only the system's resolver knows an address with the name of its interface, `fe80::1%eth0`, and it
+/// takes no brackets.
+async fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
+    let with_interface = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]:"))
+        .filter(|(host, _)| host.contains('%'));
+    let parsed = with_interface.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    Ok(match parsed {
+        Some(place) => lookup_host(place).await?.collect(),
+        None => lookup_host(name).await?.collect(),
     })
 }
 

@@ -15,6 +15,8 @@ pub enum Server {
     Consul,
     /// etcd 3.4 or later; `DPIPES_TEST_ETCD` names another program.
     Etcd,
+    /// Not a server but what its owners type, 3.4 or later; `DPIPES_TEST_ETCDCTL` names another program.
+    Etcdctl,
 }
 
 impl Server {
@@ -28,6 +30,7 @@ impl Server {
         let (name, variable, suite, package) = match self {
             Self::Consul => ("consul", "DPIPES_TEST_CONSUL", "bullseye", "consul"),
             Self::Etcd => ("etcd", "DPIPES_TEST_ETCD", "bookworm", "etcd-server"),
+            Self::Etcdctl => ("etcdctl", "DPIPES_TEST_ETCDCTL", "bookworm", "etcd-client"),
         };
         if let Some(path) = env::var_os(variable) {
             return path.into();

@@ -394,3 +394,42 @@ fn who_starts_a_daemon_that_never_is_ready_hears_why_it_ended() {
         .assert_says("told to leave before every registry had answered");
     assert_ne!(asked("status").status, 0);
 }
+
+#[test]
+fn a_port_that_is_taken_is_named_with_who_has_it_and_the_next_step() {
+    let machine = Local::new();
+    machine.scratch().allow_any_user("");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for start in [&["--foreground"][..], &[]] {
+        machine
+            .dpipesd(&[start, &["--listen", &address]].concat())
+            .run()
+            .assert_status(69)
+            .assert_says(&format!(
+                "cannot listen on {address}: Address already in use"
+            ))
+            .assert_says(&format!("by pid {} (", std::process::id()))
+            .assert_says("--listen 127.0.0.1:0");
+    }
+}
+
+#[test]
+fn an_option_before_a_subcommand_is_obeyed_and_one_that_it_lacks_is_told_with_its_usage() {
+    let machine = Local::new();
+    machine.scratch().file(
+        "nodes.yaml",
+        "version: 1\nnodes: [ { name: far, addr: \"127.0.0.1:1\" } ]\n",
+    );
+    let run = machine
+        .plain_dpipes(&["--no-daemon", "--registry", "static:nodes.yaml", "nodes"])
+        .run();
+    run.assert_status(0);
+    assert!(run.text().contains("\nfar "), "{run:?}");
+    machine
+        .plain_dpipes(&["--tag", "nodes"])
+        .run()
+        .assert_status(2)
+        .assert_says("unexpected argument '--tag'")
+        .assert_says("Usage: dpipes nodes [OPTIONS]");
+}

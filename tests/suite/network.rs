@@ -117,18 +117,23 @@ fn a_silence_longer_than_the_lease_is_a_loss() {
 fn a_silence_shorter_than_the_lease_changes_nothing() {
     let cluster = cluster();
     let running = cluster.dpipes(&[PIPELINE]).spawn();
-    let before = cluster.proxy("b").passed();
+    let before = cluster.proxy("b").passed(Way::In);
     eventually!(
-        cluster.proxy("b").passed() > before + 10_000,
+        cluster.proxy("b").passed(Way::In) > before + 10_000,
         "the pipe runs"
     );
     for _ in 0..2 {
         cluster.proxy("b").stall(&[Way::In, Way::Out]);
         pause(LEASE.mul_f64(0.5));
-        let before = cluster.proxy("b").passed();
+        let before = [Way::In, Way::Out].map(|way| cluster.proxy("b").passed(way));
         cluster.proxy("b").go_on();
         // Two silences with nothing between them would be one that is as long as the lease.
-        eventually!(cluster.proxy("b").passed() > before, "they are heard again");
+        for (way, before) in [Way::In, Way::Out].into_iter().zip(before) {
+            eventually!(
+                cluster.proxy("b").passed(way) > before,
+                "they are heard again"
+            );
+        }
     }
     running.wait().assert_status(0);
     let whole = std::fs::read(cluster.scratch().work().join("whole")).unwrap();
@@ -153,10 +158,10 @@ fn a_flipped_bit_never_makes_a_stream_shorter() {
             .within(patience() * 3)
             .run();
         if run.status == 0 {
-            run.assert_wrote("3000000\n");
+            // The flip may have hit what `wc` wrote.
+            assert_eq!(run.stdout.len(), "3000000\n".len(), "{run:?}");
         } else {
             loud += 1;
-            assert!(!run.stderr.is_empty(), "{run:?}");
         }
     }
     assert!(loud > 0, "no flip has hit anything that matters");

@@ -9,7 +9,7 @@ use reqwest::{
 use tracing::warn;
 
 use super::{address::Address, fault::root};
-use crate::{RegistryError, Tls};
+use crate::{FileTrouble, RegistryError, Tls};
 
 /// Longest wait for a connection: an agent is on the same host or in the same network.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -99,10 +99,11 @@ fn secured(
 
 fn pem(path: &Path) -> Result<Vec<u8>, RegistryError> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| unusable(path, &error.to_string()))?;
+    let unreadable = |error| unusable(path, &FileTrouble::of(path, &error).to_string());
+    let file = File::open(path).map_err(unreadable)?;
     file.take(MAX_PEM)
         .read_to_end(&mut bytes)
-        .map_err(|error| unusable(path, &error.to_string()))?;
+        .map_err(unreadable)?;
     Ok(bytes)
 }
 

@@ -10,7 +10,7 @@ use std::{
 use reqwest::header::HeaderValue;
 
 use super::Token;
-use crate::RegistryError;
+use crate::{FileTrouble, RegistryError};
 
 /// Longest token file. A token is a UUID of 36 bytes; beyond this the path is wrong.
 const MAX_TOKEN: u64 = 4096;
@@ -81,10 +81,10 @@ fn read(path: &Path) -> Result<HeaderValue, RegistryError> {
         detail: format!("the token file {}: {why}", path.display()),
     };
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| denied(&error))?;
+    let unreadable = |error| denied(&FileTrouble::of(path, &error));
+    let file = File::open(path).map_err(unreadable)?;
     let mut file = file.take(MAX_TOKEN);
-    file.read_to_string(&mut text)
-        .map_err(|error| denied(&error))?;
+    file.read_to_string(&mut text).map_err(unreadable)?;
     header(text.trim()).ok_or_else(|| denied(&"it holds no token"))
 }
 

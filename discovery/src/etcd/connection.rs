@@ -23,7 +23,7 @@ use super::{
     failure::{self, Failure},
     tls,
 };
-use crate::{RegistryError, file};
+use crate::{FileTrouble, RegistryError, file};
 
 /// Longest wait for an answer. A member on a LAN answers in milliseconds, and within two seconds when it has to elect first; a second
 /// more separates slow from dead.
@@ -190,8 +190,9 @@ async fn password(password: &Password) -> Result<String, Failure> {
         Password::File(path) => match file::read(path, MAX_PASSWORD).await {
             Ok((text, _)) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(error) => {
+                let trouble = FileTrouble::of(path, &error);
                 let path = path.display();
-                let detail = format!("the password file {path} cannot be read: {error}");
+                let detail = format!("the password file {path} cannot be read: {trouble}");
                 Err(RegistryError::Denied { detail }.into())
             }
         },

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 
-use crate::{RegistryError, Tls, file};
+use crate::{FileTrouble, RegistryError, Tls, file};
 
 /// Largest file of certificates or keys: the bundle of a whole system has 250 kB.
 const MAX_PEM: u64 = 4 << 20;
@@ -26,9 +26,13 @@ pub(super) async fn options(tls: &Tls) -> Result<TlsOptions, RegistryError> {
 }
 
 async fn read(path: &Path) -> Result<String, RegistryError> {
-    let read = file::read(path, MAX_PEM).await.map_err(|error| {
-        let detail = format!("{} cannot be read: {error}", path.display());
-        RegistryError::Rejected { detail }
-    });
-    read.map(|(text, _)| text)
+    let unusable = |trouble: FileTrouble| RegistryError::Rejected {
+        detail: format!("{} cannot be used: {trouble}", path.display()),
+    };
+    match file::read(path, MAX_PEM).await {
+        // A client without a word of PEM would believe no server, and say no more than that.
+        Ok((text, _)) if text.trim().is_empty() => Err(unusable(FileTrouble::empty(path))),
+        Ok((text, _)) => Ok(text),
+        Err(error) => Err(unusable(FileTrouble::of(path, &error))),
+    }
 }

@@ -31,8 +31,8 @@ use tokio::{sync::watch, time::Instant};
 
 pub use self::parse::{FileError, NodeEntry, NodeList};
 use crate::{
-    Abilities, Health, Instance, Lease, LeaseState, Names, Registration, Registry, RegistryError,
-    ServiceDef, ServiceName, file,
+    Abilities, FileTrouble, Health, Instance, Lease, LeaseState, Names, Registration, Registry,
+    RegistryError, ServiceDef, ServiceName, file,
 };
 
 /// How often the file is looked at: soon enough for whoever edits it by hand, and one `stat` in two seconds costs nothing.
@@ -242,8 +242,9 @@ async fn read(path: &Path) -> Result<(String, Fingerprint), Error> {
 }
 
 /// A file in trouble is tried again soon, whatever the trouble: looking costs nothing, and editors leave files half written.
-fn unreadable(path: &Path, error: &dyn fmt::Display) -> RegistryError {
-    RegistryError::unavailable(format!("{}: {error}", path.display()))
+fn unreadable(path: &Path, error: &Error) -> RegistryError {
+    let trouble = FileTrouble::of(path, error);
+    RegistryError::unavailable(format!("{}: {trouble}", path.display()))
 }
 
 fn parsed(path: &Path, contents: &str) -> Result<NodeList, RegistryError> {

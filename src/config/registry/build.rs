@@ -1,9 +1,8 @@
-//! From entries of `registry:` to what the daemon is told, and what is to be said of the files that they name.
+//! From entries of `registry:` to what the daemon is told.
 
 use std::{
     fs,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -13,7 +12,7 @@ use dpipes_discovery::consul;
 use dpipes_discovery::etcd;
 #[cfg(feature = "mdns")]
 use dpipes_discovery::mdns;
-use dpipes_discovery::{DEFAULT_WEIGHT, Secret, Tls};
+use dpipes_discovery::{DEFAULT_WEIGHT, FileTrouble, Secret, Tls};
 
 use super::{ConsulSection, EtcdSection, ListedNode, MdnsSection, RegistryEntry, TlsSection};
 use crate::{
@@ -69,7 +68,7 @@ fn consul(section: ConsulSection, place: &str) -> Result<RegistrySettings, Confi
         Some(auth) => {
             let password = match (auth.password, auth.password_file) {
                 (Some(password), _) => password.0,
-                (None, Some(file)) => read_secret(&file)?,
+                (None, Some(file)) => read_secret(&file, &format!("{place}.auth.password-file"))?,
                 (None, None) => Secret::new(""),
             };
             Some((auth.user, password))
@@ -217,70 +216,26 @@ pub(super) fn check_tls_has_a_use<'a>(
 
 /// Reads a password from a file, without the end of its line.
 #[cfg_attr(not(feature = "consul"), expect(dead_code))]
-fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
+fn read_secret(path: &Path, key: &str) -> Result<Secret, ConfigError> {
+    let unusable = |trouble| ConfigError::Unreadable {
+        named: Some(key.to_owned()),
+        trouble,
     };
+    let unreadable = |error| unusable(FileTrouble::of(path, &error));
     let file = fs::File::open(path).map_err(unreadable)?;
     let text = io::read_to_string(file.take(MOST_OF_A_SECRET + 1)).map_err(unreadable)?;
+    if text.is_empty() {
+        return Err(unusable(FileTrouble::empty(path)));
+    }
     let word = text.trim_end_matches(['\n', '\r']);
     if word.is_empty() || word.contains('\n') || text.len() as u64 > MOST_OF_A_SECRET {
         return Err(ConfigError::Contradiction {
-            problem: format!("{} does not hold one line with a password", path.display()),
+            problem: format!(
+                "{key}: {} does not hold one line with a password",
+                path.display()
+            ),
             help: "the file holds the password and nothing else".to_owned(),
         });
     }
     Ok(Secret::new(word))
-}
-
-// === notes ===
-
-/// What is to be said of the files with credentials that these entries name, one sentence each.
-pub(crate) fn credential_notes(entries: &[RegistryEntry]) -> Vec<String> {
-    let mut notes = Vec::new();
-    let mut look = |key: &str, path: &Path| {
-        match fs::metadata(path) {
-        Ok(found) if found.mode() & 0o007 != 0 => notes.push(format!(
-            "registry: {key} {} has mode {:04o}, so everybody on this machine can read it; chmod o-rwx {}",
-            path.display(),
-            found.mode() & 0o7777,
-            path.display()
-        )),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => notes.push(format!(
-            "registry: {key} {} is not there yet; until it is, the registry will deny what needs it",
-            path.display()
-        )),
-        Err(error) => notes.push(format!(
-            "registry: {key} {} cannot be read: {error}",
-            path.display()
-        )),
-    }
-    };
-    for entry in entries {
-        let (files, tls) = match entry {
-            RegistryEntry::Consul(section) => {
-                let password = section
-                    .auth
-                    .as_ref()
-                    .and_then(|auth| auth.password_file.as_ref());
-                let files = [
-                    ("token-file", section.token_file.as_ref()),
-                    ("password-file", password),
-                ];
-                (files.to_vec(), section.tls.as_ref())
-            }
-            RegistryEntry::Etcd(section) => {
-                let files = [("password-file", section.password_file.as_ref())];
-                (files.to_vec(), section.tls.as_ref())
-            }
-            RegistryEntry::File(_) | RegistryEntry::Nodes(_) | RegistryEntry::Mdns(_) => continue,
-        };
-        let key = ("key", tls.and_then(|tls| tls.key.as_ref()));
-        for (name, path) in files.into_iter().chain([key]) {
-            path.into_iter().for_each(|path| look(name, path));
-        }
-    }
-    notes
 }

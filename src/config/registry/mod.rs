@@ -7,9 +7,11 @@
 //! | `sections` | the block forms, one struct for each kind |
 //! | `consul_environment` | what Consul's own variables add |
 //! | `build` | what the daemon is told |
+//! | `files` | whether the files that they name can be used |
 
 mod build;
 mod consul_environment;
+mod files;
 mod sections;
 mod server;
 mod short;
@@ -22,8 +24,9 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
 
 pub(crate) use self::{
-    build::{credential_notes, settings},
+    build::settings,
     consul_environment::fill,
+    files::{check_files, file_notes},
     sections::holds_secret,
 };
 use self::{

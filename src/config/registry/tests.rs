@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    config::{error::ConfigError, paths::Surroundings},
+    config::{error::ConfigError, file::File, layers::Layers, paths::Surroundings},
     daemon::settings::RegistrySettings,
 };
 
@@ -453,7 +453,14 @@ fn a_password_is_one_line_of_its_file() {
     fs::write(&file, "pass word\n").unwrap();
     let password = filled(&yaml, &[]).unwrap().0.basic_auth.unwrap().1;
     assert_eq!(password, Secret::new("pass word"));
-    for bad in ["", "\n", "a\nb\n", &"x".repeat(5000)] {
+    fs::write(&file, "").unwrap();
+    let error = filled(&yaml, &[]).unwrap_err().to_string();
+    let wanted = format!(
+        "registry[0].consul.auth.password-file: cannot read {}: it is empty",
+        file.display()
+    );
+    assert_eq!(error, wanted);
+    for bad in ["\n", "a\nb\n", &"x".repeat(5000)] {
         fs::write(&file, bad).unwrap();
         let error = filled(&yaml, &[]).unwrap_err().to_string();
         assert!(error.contains("one line with a password"), "{error}");
@@ -466,10 +473,17 @@ fn files_with_credentials_are_looked_at() {
     let file = base.path().join("t");
     let entries =
         [serde_yaml::from_str(&format!("consul: {{ token-file: {} }}", file.display())).unwrap()];
-    assert!(credential_notes(&entries)[0].contains("is not there yet"));
+    let notes = |entries: &[RegistryEntry]| {
+        let effective = File {
+            registry: Some(entries.to_vec()),
+            ..File::default()
+        };
+        file_notes(&Layers::default(), &effective)
+    };
+    assert!(notes(&entries)[0].contains("is not there yet"));
     fs::write(&file, "x").unwrap();
-    for (mode, notes) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o602, 1)] {
+    for (mode, count) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o602, 1)] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(credential_notes(&entries).len(), notes, "{mode:o}");
+        assert_eq!(notes(&entries).len(), count, "{mode:o}");
     }
 }

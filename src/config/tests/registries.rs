@@ -158,6 +158,7 @@ fn files_of_a_registry_are_taken_from_the_directory_of_the_configuration() {
     let token = world.write("conf/t", "x");
     fs::set_permissions(&token, fs::Permissions::from_mode(0o640)).unwrap();
     world.write("conf/p", "x");
+    world.write("conf/ca.pem", "x");
     let loaded = world.load().unwrap();
     let [
         RegistrySettings::Consul(consul),
@@ -177,6 +178,30 @@ fn files_of_a_registry_are_taken_from_the_directory_of_the_configuration() {
     // The one that everybody can read is told of, the other is not.
     assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
     assert!(loaded.notes[0].contains(&format!("{} has mode 0644", password.display())));
+}
+
+#[test]
+fn a_file_of_a_registry_that_cannot_be_used_is_told_with_its_key_its_origin_and_the_next_step() {
+    let mut world = World::new();
+    let text = "registry:\n  - consul: { address: \"https://c:8501\", token-file: vol/t }\n";
+    world.flags.config = Some(world.write("conf/d.yaml", text));
+    let ca = world.path("secrets/ca.pem").display().to_string();
+    world.set("CONSUL_CACERT", &ca);
+    let loaded = world.load().unwrap();
+    let base = world.base.path().display().to_string();
+    assert_snapshot!(loaded.notes.join("\n").replace(&base, ""));
+    let error = loaded.check_files().unwrap_err().render(false);
+    assert_snapshot!(error.replace(&base, ""));
+    // The environment of a plain-text agent may name what it likes.
+    world.write("conf/d.yaml", "registry: [\"consul://c:8500\"]\n");
+    assert!(world.load().unwrap().check_files().is_ok());
+    world.write("conf/d.yaml", text);
+    world.write("secrets/ca.pem", "");
+    let error = world.load().unwrap().check_files().unwrap_err();
+    assert!(
+        error.to_string().ends_with("ca.pem: it is empty"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -405,10 +405,14 @@ impl<'a> Watch<'a> {
                 .await
             }
             ToEntry::Suspend => {
-                self.client.session.set_lease(None);
+                if self.client.has_lease() {
+                    self.client.session.set_lease(None);
+                }
                 self.tell_client(&FromEntry::Frozen).await;
             }
-            ToEntry::Resume => self.client.session.set_lease(Some(self.request.lease)),
+            ToEntry::Resume if self.client.has_lease() => {
+                self.client.session.set_lease(Some(self.request.lease));
+            }
             ToEntry::Abort { reason } => {
                 self.fail(Failure::Aborted {
                     reason,
@@ -416,7 +420,7 @@ impl<'a> Watch<'a> {
                 })
                 .await
             }
-            ToEntry::Run(_) | ToEntry::Unknown => {}
+            ToEntry::Resume | ToEntry::Run(_) | ToEntry::Unknown => {}
         }
     }
 

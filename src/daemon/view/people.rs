@@ -1,4 +1,4 @@
-//! What `dpipes nodes` and `dpipes apps` show.
+//! What `dpipes nodes`, `dpipes apps` and `dpipesd healthcheck` show.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,9 @@ use crate::{
     daemon::node::Node,
     id::NodeId,
     plan::{ClusterView, NodeCandidate, Offered, Tier},
-    wire::message::{AppView, AppsOffered, NodeState, NodeView, OfferView, Reply, milliseconds},
+    wire::message::{
+        AppView, AppsOffered, NodeState, NodeView, OfferView, Reply, StateView, milliseconds,
+    },
 };
 
 /// Apps that no node lists itself and whose services are looked up for a list of all apps: each costs a watch for ten minutes.
@@ -113,6 +115,27 @@ pub(in crate::daemon) async fn app(node: &Arc<Node>, app: String) -> Reply {
         near,
         sources: sources(node),
         app,
+    }
+}
+
+/// The node itself, from memory alone: who asks wants to know whether it answers.
+pub(in crate::daemon) fn itself(node: &Node) -> StateView {
+    let registered = node.registered();
+    let others = registered.candidates.len() - usize::from(find(&registered, node.id()).is_some());
+    let pipes: BTreeSet<_> = node
+        .pipes()
+        .names()
+        .into_iter()
+        .chain(node.runs().names())
+        .collect();
+    StateView {
+        node: node.id().clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        phase: node.phase(),
+        uptime_ms: milliseconds(node.started().elapsed()),
+        pipes: pipes.len() as u64,
+        nodes: others as u64 + 1,
+        sources: sources(node),
     }
 }
 

@@ -34,8 +34,9 @@ const CHURN_INTERVAL: Duration = Duration::from_micros(500);
 /// How many of them may come at once: 1,000 pipes started together, and their ends.
 const CHURN_BURST: u32 = 8_192;
 
-/// A healthy peer pings every five seconds.
-const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// A healthy peer pings every five seconds, and one with a short lease five times a second
+/// ([`PING_AT_MOST_EVERY`](super::life::PING_AT_MOST_EVERY)). Twice that is for clocks, and for pings that were held up.
+const PING_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Pings that may come at once, after a pause of the network.
 const PING_BURST: u32 = 10;

@@ -436,6 +436,24 @@ fn a_flood_of_opens_and_resets_ends_the_session_but_a_busy_peer_does_not() {
 }
 
 #[test]
+fn the_pings_of_the_shortest_lease_are_no_flood() {
+    let (mut alone, mut pinging) = (Alone::new(), Connection::new(Side::Dialler));
+    pinging.set_lease(Some(Duration::from_millis(1)));
+    let mut now = START;
+    let mut pings = 0;
+    while now < Duration::from_secs(60) {
+        pinging.heard(now);
+        pinging.tick(now).unwrap();
+        while let Some(Outgoing::Frame(frame)) = pinging.poll_outgoing() {
+            pings += u32::from(matches!(frame, Frame::Ping(_)));
+            alone.connection.receive(frame, now).unwrap();
+        }
+        now += Duration::from_millis(1);
+    }
+    assert_eq!(pings, 300);
+}
+
+#[test]
 fn a_flood_of_pings_ends_the_session_and_is_not_queued() {
     let mut alone = Alone::new();
     for number in 0..u64::from(PING_BURST) {

@@ -22,7 +22,7 @@ pub use self::{
         Wiring,
     },
     purpose::{LinkEndpoint, Purpose},
-    query::{AppView, NodeState, NodeView, OfferView, Query, Reply, SourceView},
+    query::{AppView, NodeState, NodeView, OfferView, Phase, Query, Reply, SourceView, StateView},
     record::{Exit, LinkEnd, StageProgress, StageRecord, milliseconds},
     run::{Considered, FromEntry, RunMode, RunOptions, RunRequest, StagePlan, StderrMode, ToEntry},
     session::{AppsOffered, Hello, Load, Role},

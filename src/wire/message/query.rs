@@ -18,6 +18,8 @@ pub enum Query {
         /// Its name.
         app: String,
     },
+    /// How the entry itself is.
+    State,
     /// A query of a newer peer.
     #[serde(other)]
     Unknown,
@@ -57,9 +59,48 @@ pub enum Reply {
         /// Where the knowledge comes from.
         sources: Vec<SourceView>,
     },
+    /// How the entry itself is.
+    State(StateView),
     /// The entry does not know the query.
     #[serde(other)]
     Unsupported,
+}
+
+/// How far a daemon is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Its addresses are open; a registry that its settings require has not answered yet, or not accepted it.
+    Starting,
+    /// It takes work.
+    Ready,
+    /// It takes no new work, lets pipes end, and leaves.
+    Draining,
+    /// A phase of a newer peer.
+    #[serde(other)]
+    Other,
+}
+
+/// A daemon as it sees itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateView {
+    /// Its name.
+    pub node: NodeId,
+    /// Its software's version.
+    pub version: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// Time since its start.
+    pub uptime_ms: u64,
+    /// Pipes that have a stage here or are conducted from here.
+    #[serde(default)]
+    pub pipes: u64,
+    /// Nodes that it knows, itself among them.
+    #[serde(default)]
+    pub nodes: u64,
+    /// Its registries.
+    #[serde(default)]
+    pub sources: Vec<SourceView>,
 }
 
 /// A node as an entry sees it.

@@ -114,6 +114,9 @@ pub enum FromEntry {
         stages: Vec<StagePlan>,
         /// From the first look at the registry to the last answer.
         elapsed_ms: u64,
+        /// Silence after which client and entry take each other for dead, while the run goes on; absent where their socket tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lease_ms: Option<u64>,
     },
     /// Every program runs.
     Started,

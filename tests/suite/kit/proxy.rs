@@ -55,8 +55,8 @@ struct Orders {
 struct Shared {
     orders: Mutex<Orders>,
     changed: Condvar,
-    /// Bytes that passed, both ways and all connections.
-    passed: AtomicU64,
+    /// Bytes that passed each way, on all connections.
+    passed: [AtomicU64; 2],
     /// Whether the fault has happened. It happens once.
     happened: AtomicBool,
 }
@@ -80,7 +80,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             orders: Mutex::default(),
             changed: Condvar::new(),
-            passed: AtomicU64::new(0),
+            passed: [AtomicU64::new(0), AtomicU64::new(0)],
             happened: AtomicBool::new(false),
         });
         let serving = shared.clone();
@@ -122,9 +122,9 @@ impl Proxy {
         self.shared.orders().slices = true;
     }
 
-    /// How many bytes passed, both ways together.
-    pub(crate) fn passed(&self) -> u64 {
-        self.shared.passed.load(Ordering::SeqCst)
+    /// How many bytes passed this way.
+    pub(crate) fn passed(&self, way: Way) -> u64 {
+        self.shared.passed[way as usize].load(Ordering::SeqCst)
     }
 
     /// Whether the fault has happened.
@@ -238,9 +238,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, way: Way, shared: &Shared) {
         }
         let size = if shared.orders().slices { 1 } else { PIECE };
         let sent = piece.chunks(size).try_for_each(|slice| to.write_all(slice));
-        shared
-            .passed
-            .fetch_add(piece.len() as u64, Ordering::SeqCst);
+        shared.passed[way as usize].fetch_add(piece.len() as u64, Ordering::SeqCst);
         match fault {
             Some((_, Fault::Cut)) => cut(&from, &to),
             Some((_, Fault::Reset)) => {

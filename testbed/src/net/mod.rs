@@ -1,7 +1,14 @@
 //! Hosts as network namespaces on a bridge: `eth0` of host `n` is 10.77.0.n, with a link-local IPv6 address beside it.
 //!
+//! `faults` does to their packets what networks do, `layout` gives them other networks and routers, and `cable` long ways.
+//!
 //! Making them takes root. Nothing of it is seen outside the namespaces, and their names hold the number of the process, so that any
 //! number of tests run at once.
+
+mod cable;
+mod faults;
+mod kernel;
+mod layout;
 
 use std::{
     fs,
@@ -9,7 +16,10 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{self, Command},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use rustix::{
@@ -24,11 +34,16 @@ const PREFIX: &str = "dptestbed";
 /// Most hosts of one net: what the last byte of an address counts.
 const MAX_HOSTS: u8 = 254;
 
+use self::cable::Cable;
+pub use self::{cable::Delay, faults::Says};
+
 /// Some hosts, numbered from 1. Dropping it removes them; processes in them have to end before.
 #[derive(Debug)]
 pub struct Net {
     prefix: String,
     hosts: u8,
+    /// Those that are a thread of this process.
+    cables: Mutex<Vec<Cable>>,
 }
 
 // === impl Net ===
@@ -51,11 +66,11 @@ impl Net {
         let net = Self {
             prefix: format!("{}{}x{number}", prefix(), process::id()),
             hosts,
+            cables: Mutex::default(),
         };
         let bridge = net.namespace(0);
         ip(&format!("netns add {bridge}"));
-        ip(&format!("-n {bridge} link add br0 type bridge"));
-        ip(&format!("-n {bridge} link set br0 up"));
+        add_bridge(&bridge, "br0");
         for host in 1..=hosts {
             net.add(host);
         }
@@ -149,6 +164,8 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
+        // Their ends hold the namespaces.
+        self.cables.get_mut().unwrap().clear();
         for host in 0..=self.hosts {
             remove(&self.namespace(host));
         }
@@ -184,6 +201,11 @@ fn remove_leftovers() {
             remove(&name);
         }
     }
+}
+
+fn add_bridge(namespace: &str, name: &str) {
+    ip(&format!("-n {namespace} link add {name} type bridge"));
+    ip(&format!("-n {namespace} link set {name} up"));
 }
 
 /// Removes a namespace that may not be there any more.

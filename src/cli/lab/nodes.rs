@@ -1,11 +1,4 @@
-//! `dpipes lab`: a playground of daemons on this machine that know each other by a static list.
-//!
-//! ```text
-//! <runtime directory>/dpipes-lab/
-//!     nodes.yaml                                     who is there
-//!     node-a.yaml  node-a.sock  node-a.log           one of each per node
-//!     lab.json                                       the processes, with what tells them from later ones
-//! ```
+//! `dpipes lab up`, `down` and `status`: the daemons of the playground.
 
 use std::{
     fs, io,
@@ -17,18 +10,24 @@ use std::{
 };
 
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    args::LabCommand,
-    caret::Message,
-    console::say,
-    exit,
-    process::{self, Handle},
-    render::{json, table::columns},
+    data,
+    state::{Node, State},
 };
-use crate::config::{File, Surroundings, ensure_private_dir};
+use crate::{
+    cli::{
+        caret::Message,
+        console::say,
+        exit, process,
+        process::Handle,
+        put,
+        render::{json, table::columns},
+    },
+    config::{File, Surroundings, ensure_private_dir},
+};
 
 /// How long a node may take to leave before it is killed: its stages get the kill grace of 5 s, and nothing in a playground is worth
 /// waiting longer.
@@ -37,102 +36,18 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a killed process may take to vanish: the kernel needs no time, a busy machine some.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What the names of nodes begin with; a letter follows.
+const NAME_PREFIX: &str = "node-";
+
 /// How long nodes of a lab drain: shorter than [`LEAVE_PATIENCE`], so that they kill their stages themselves.
 const DRAIN: &str = "2s";
 
-/// What `lab.json` says.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
-    /// The boot in which the processes were started.
-    boot: String,
-    /// The nodes.
-    nodes: Vec<Node>,
-}
-
-/// One node of the lab.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Node {
-    name: String,
-    address: String,
-    socket: PathBuf,
-    /// Its process; `None` until it listens.
-    pid: Option<i32>,
-    /// When that process started, in clock ticks since boot.
-    started: Option<u64>,
-}
-
-/// Runs the subcommand and returns its exit status.
-pub(crate) fn run(command: &LabCommand, surroundings: &Surroundings) -> u8 {
-    let lab = Lab {
-        dir: surroundings.lab_dir(),
-        surroundings,
-    };
-    let done = match command {
-        LabCommand::Up { nodes, base_port } => lab.up(*nodes, *base_port),
-        LabCommand::Down => lab.down(),
-        LabCommand::Status { json } => lab.status(*json),
-    };
-    done.unwrap_or_else(|message| {
-        say(&message.render(true));
-        exit::FAILED
-    })
-}
-
-/// The socket of the first node of a running lab.
-pub(crate) fn first_socket(surroundings: &Surroundings) -> Option<PathBuf> {
-    let state = State::read(&surroundings.lab_dir()).ok().flatten()?;
-    let first = state.nodes.first()?;
-    state
-        .process(first)
-        .ok()
-        .flatten()
-        .map(|_| first.socket.clone())
-}
-
-struct Lab<'a> {
-    dir: PathBuf,
-    surroundings: &'a Surroundings,
-}
-
-// === impl State ===
-
-impl State {
-    fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read_to_string(dir.join("lab.json")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(io::Error::other)
-    }
-
-    /// Writes it whole or not at all.
-    fn write(&self, dir: &Path) -> io::Result<()> {
-        let new = dir.join("lab.json.new");
-        fs::write(&new, serde_json::to_string(self).map_err(io::Error::other)?)?;
-        fs::rename(new, dir.join("lab.json"))
-    }
-
-    /// The living process of a node. The handle is taken first and the start time compared after: a later process cannot slip in.
-    fn process(&self, node: &Node) -> io::Result<Option<Handle>> {
-        let (Some(pid), Some(started)) = (node.pid, node.started) else {
-            return Ok(None);
-        };
-        if self.boot != process::boot_id() {
-            return Ok(None);
-        }
-        let handle = Handle::open(pid)?;
-        Ok(handle.filter(|_| process::start_time(pid) == Some(started)))
-    }
-
-    fn living(&self) -> io::Result<Vec<Handle>> {
-        self.nodes
-            .iter()
-            .filter_map(|node| self.process(node).transpose())
-            .collect()
-    }
+/// The lab of this user.
+pub(super) struct Lab<'a> {
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// What this process was told.
+    pub surroundings: &'a Surroundings,
 }
 
 // === impl Lab ===
@@ -152,7 +67,7 @@ impl Lab<'_> {
             .map_err(|error| self.failed("cannot look at the processes of", &error))
     }
 
-    fn up(&self, nodes: u8, base_port: Option<u16>) -> Result<u8, Message> {
+    pub(super) fn up(&self, nodes: u8, base_port: Option<u16>) -> Result<u8, Message> {
         let program = dpipesd(self.surroundings)?;
         if let Some(state) = self.state()? {
             if !self.living(&state)?.is_empty() {
@@ -195,8 +110,12 @@ impl Lab<'_> {
                 .iter()
                 .map(|node| vec![node.name.clone(), node.address.clone(), pid(node)]),
         );
-        let next = "try:   dpipes 'seq 100000 | sort -r | uniq | tail -1'\n       dpipes nodes\nstop:  dpipes lab down\n";
-        super::put(&format!("{}{next}", columns(0, &rows)))?;
+        let next = format!(
+            "try:   dpipes nodes\n       dpipes lab data        # samples to play with, in ./{dir}\n       {first}\nstop:  dpipes lab down\n",
+            dir = data::DIR,
+            first = data::first_pipeline(data::DIR),
+        );
+        put(&format!("{}{next}", columns(0, &rows)))?;
         Ok(exit::OK)
     }
 
@@ -204,9 +123,9 @@ impl Lab<'_> {
         let ports = ports(number, base_port)
             .map_err(|error| Message::new(format!("no ports for a lab: {error}")))?;
         let nodes = ports.iter().zip('a'..='z').map(|(port, letter)| Node {
-            name: format!("node-{letter}"),
+            name: format!("{NAME_PREFIX}{letter}"),
             address: format!("127.0.0.1:{port}"),
-            socket: self.dir.join(format!("node-{letter}.sock")),
+            socket: self.dir.join(format!("{NAME_PREFIX}{letter}.sock")),
             pid: None,
             started: None,
         });
@@ -217,7 +136,7 @@ impl Lab<'_> {
         let list: Vec<_> = state
             .nodes
             .iter()
-            .map(|node| json!({ "name": node.name, "addr": node.address }))
+            .map(|node| json!({ "name": node.name, "addr": node.address, "labels": labels(node) }))
             .collect();
         fs::write(self.dir.join("nodes.yaml"), yaml(&list)?)?;
         for node in &state.nodes {
@@ -234,7 +153,7 @@ impl Lab<'_> {
     fn node_config(&self, node: &Node) -> serde_json::Value {
         json!({
             "version": File::VERSION,
-            "node": { "name": node.name },
+            "node": { "name": node.name, "labels": labels(node) },
             "listen": [node.address, format!("unix:{}", node.socket.display())],
             "advertise": node.address,
             "access": "local",
@@ -305,18 +224,18 @@ impl Lab<'_> {
         first_error.map_or(Ok(()), Err)
     }
 
-    fn down(&self) -> Result<u8, Message> {
+    pub(super) fn down(&self) -> Result<u8, Message> {
         match self.state()? {
             Some(state) => {
                 let ended = self.end(&state)?;
-                super::put(&format!(
+                put(&format!(
                     "stopped {} of {} nodes and removed {}\n",
                     ended,
                     state.nodes.len(),
                     self.dir.display()
                 ))?;
             }
-            None => super::put("no lab runs\n")?,
+            None => put("no lab runs\n")?,
         }
         Ok(exit::OK)
     }
@@ -352,9 +271,9 @@ impl Lab<'_> {
         }
     }
 
-    fn status(&self, as_json: bool) -> Result<u8, Message> {
+    pub(super) fn status(&self, as_json: bool) -> Result<u8, Message> {
         let Some(state) = self.state()? else {
-            super::put(&if as_json {
+            put(&if as_json {
                 String::new()
             } else {
                 "no lab runs\n".to_owned()
@@ -384,13 +303,20 @@ impl Lab<'_> {
             let object = json!({ "node": node.name, "address": node.address, "socket": node.socket, "pid": node.pid, "state": word });
             objects.push_str(&json::line("lab-node", object));
         }
-        super::put(&if as_json { objects } else { columns(0, &rows) })?;
+        put(&if as_json { objects } else { columns(0, &rows) })?;
         Ok(if living == state.nodes.len() {
             exit::OK
         } else {
             exit::FAILED
         })
     }
+}
+
+/// What tells the nodes apart for `@zone=b`: the same names and labels as in docker-compose.yml, so that what is typed in one works in the
+/// other.
+fn labels(node: &Node) -> serde_json::Value {
+    let zone = node.name.strip_prefix(NAME_PREFIX).unwrap_or_default();
+    json!({ "zone": zone })
 }
 
 /// YAML of data that is made of texts, numbers, lists and maps.
@@ -437,7 +363,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{self, Facts, Flags};
+    use crate::{
+        cli::lab::first_socket,
+        config::{self, Facts, Flags},
+    };
 
     fn surroundings(base: &Path) -> Surroundings {
         Surroundings {
@@ -475,6 +404,8 @@ mod tests {
         };
         let loaded = config::load(&surroundings, &flags, &facts).unwrap();
         assert_eq!(loaded.settings.node.as_str(), "node-c");
+        let labels = &loaded.settings.labels;
+        assert_eq!(labels.get("zone").map(String::as_str), Some("c"));
         assert_eq!(loaded.settings.rules.cwd.as_deref(), Some(base.path()));
         assert_eq!(loaded.settings.rules.allow_root, surroundings.uid == 0);
         assert!(loaded.process.pid_file_required);
