@@ -15,7 +15,7 @@
 //! | layer | modules | rule |
 //! |--:|---|---|
 //! | 0 | [`id`] [`media`] [`variable`] [`word`] | words open to all |
-//! | 1 | [`expr`] [`wire`] [`mux`] [`negotiate`] [`plan`] [`schedule`] | pure: no tokio, no clock, no I/O |
+//! | 1 | [`expr`] [`wire`] [`mux`] [`negotiate`] [`object`] [`plan`] [`schedule`] | pure: no tokio, no clock, no I/O |
 //! | 2 | [`transport`] [`exec`] | I/O, one concern each; they never import each other |
 //! | 3 | [`coordinator`] [`daemon`] [`client`] | the two sides; client and daemon never import each other |
 //! | 4 | [`config`] [`cli`] | edges |
@@ -41,6 +41,7 @@ pub mod exec;
 pub mod expr;
 pub mod mux;
 pub mod negotiate;
+pub mod object;
 pub mod plan;
 pub mod schedule;
 pub mod transport;

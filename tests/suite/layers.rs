@@ -58,7 +58,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (
         Layer::Side,
         "client",
-        &["expr", "wire", "negotiate", "transport"],
+        &["expr", "wire", "negotiate", "object", "transport"],
     ),
     (
         Layer::Edge,
@@ -67,6 +67,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
             "daemon::settings",
             "client::settings",
             "negotiate::rules",
+            "object",
             "dpipes_discovery",
         ],
     ),
