@@ -10,12 +10,16 @@
 //!
 //! Sources: [RFC 8259](https://www.rfc-editor.org/rfc/rfc8259) for JSON, [YAML 1.2.2](https://yaml.org/spec/1.2.2/) with its core schema.
 
+mod cut;
 mod error;
+mod json;
 mod plan;
+mod transform;
 
 pub use self::{
     error::{BadObject, Problem},
     plan::{
         Entry, Layout, Limits, MAX_DEPTH, MAX_OBJECT, Metadata, OnBadObject, OnNonObject, Plan,
     },
+    transform::Transform,
 };
