@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use dpipes::{
     id::NodeId,
     negotiate::{
-        Agreed, AppFact, Asked, Facts, Program, check_answers, check_offer, check_terms, digest,
-        parameter,
+        Agreed, AppFact, Asked, Ends, Facts, Program, check_answers, check_offer, check_terms,
+        digest, parameter,
         rules::{AppRule, ArgRules, Rules},
     },
     wire::message::{Accept, Answer, Offer, Refusal, StageAnswer},
@@ -44,13 +44,8 @@ pub fn offer(input: &[u8]) {
     let accepts: Result<Vec<Accept>, Refusal> =
         results.iter().cloned().map(|r| r.map(accept)).collect();
     let whole = usize::from(offer.stages_total) == offer.stages.len();
-    let fitting = offer
-        .stages
-        .windows(2)
-        .all(|pair| pair[0].output == pair[1].input);
     if let Ok(accepts) = accepts
         && whole
-        && fitting
         && offer
             .options
             .get("locale")
@@ -66,7 +61,12 @@ pub fn offer(input: &[u8]) {
             stages: accepts.iter().cloned().map(StageAnswer::Accept).collect(),
             ignored: Vec::new(),
         };
-        let agreement = check_answers(std::slice::from_ref(&asked), &[answer])
+        // Whatever the formats: here they may meet.
+        let ends = Ends {
+            mixed: true,
+            ..Ends::default()
+        };
+        let agreement = check_answers(std::slice::from_ref(&asked), &[answer], ends)
             .expect("an entry agrees to what its node accepted");
         let terms = check_terms(&agreement.text, &asked.node, &asked.offer, &accepts);
         assert_eq!(terms, Ok(agreement.terms));
@@ -79,7 +79,7 @@ pub fn answers(input: &[u8]) {
         return;
     };
     let asked = asked();
-    match check_answers(&asked, &answers) {
+    match check_answers(&asked, &answers, Ends::default()) {
         Ok(agreement) => {
             assert_eq!(agreement.digest, digest(&agreement.text));
             for one in &asked {
@@ -106,7 +106,7 @@ pub fn terms(input: &[u8]) {
     };
     let asked = asked();
     let answers = answers_to(&asked);
-    let agreement = check_answers(&asked, &answers).expect("honest nodes agree");
+    let agreement = check_answers(&asked, &answers, Ends::default()).expect("honest nodes agree");
     for (one, answer) in asked.iter().zip(&answers) {
         let accepts: Vec<Accept> = answer.stages.iter().filter_map(accepted).collect();
         match check_terms(text, &one.node, &one.offer, &accepts) {
@@ -185,8 +185,9 @@ fn accept(agreed: Agreed) -> Accept {
         user: agreed.user,
         cwd: "/".to_owned(),
         locale: agreed.locale,
-        input: agreed.input,
-        output: agreed.output,
+        input: agreed.format.reads,
+        output: agreed.format.writes,
+        naming: None,
         isolation: "pgroup".to_owned(),
         dropped_env: agreed.dropped_env,
         pid: Some(1),

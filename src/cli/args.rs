@@ -181,9 +181,21 @@ pub(crate) struct SharedArgs {
     /// Give the first stage no input
     #[arg(short, long, help_heading = "What")]
     pub no_stdin: bool,
-    /// Format of all links; this version carries `bytes` only
+    /// What apps read and write: bytes, json or yaml (jq always json); objects come with metadata
     #[arg(short, long, value_name = "FORMAT", help_heading = "What")]
     pub format: Option<Format>,
+    /// What standard input is, and what apps make of it unless they are known for another format
+    #[arg(long, value_name = "FORMAT", help_heading = "What")]
+    pub format_in: Option<Format>,
+    /// What the output is to be: json and yaml are turned into each other, bytes are the last app's own
+    #[arg(long, value_name = "FORMAT", help_heading = "What")]
+    pub format_out: Option<Format>,
+    /// What one app reads and writes, as 'jq=json' or 'jq=json:bytes' (may be repeated)
+    #[arg(long, value_name = "APP=FORMAT", help_heading = "What")]
+    pub app_format: Vec<String>,
+    /// Leave the metadata in the objects of the output
+    #[arg(long, help_heading = "What")]
+    pub keep_metadata: bool,
     /// Set a variable for every stage; without a value, the one it has here
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "What")]
     pub env: Vec<String>,
@@ -197,7 +209,8 @@ pub(crate) struct SharedArgs {
     #[arg(long, value_name = "NAME", help_heading = "What")]
     pub user: Option<String>,
 
-    /// Set an option: pipefail, on-loss=kill|eof, policy=spread|pack|pin, lease=15s, kill-grace=5s, window=256K, locale=same
+    /// Set an option: pipefail, on-loss=kill|eof, policy=spread|pack|pin, lease=15s, kill-grace=5s, window=256K, locale=same,
+    /// mix-formats, on-bad-object=fail|skip|pass, on-non-object=pass|wrap|error, metadata=argv,environ,credential
     #[arg(
         short = 'o',
         long = "option",

@@ -20,6 +20,7 @@ use crate::{
     config::{self, EmbeddedInputs, Facts, Surroundings},
     daemon::{self, Daemon, Kind, ListenError, StartError as DaemonError, settings::Settings},
     id::StageNumber,
+    media::Counts,
     wire::message::{
         Outcome, Query, Reply, RunRequest, StagePlan, StageProgress, StateView, milliseconds,
     },
@@ -81,6 +82,8 @@ pub(crate) struct RunReport {
     pub agreed_in_ms: u64,
     /// Whether the reader of this process's stdout went away first.
     pub stdout_closed: bool,
+    /// What was counted in the output, where the last stage writes objects.
+    pub objects: Option<Counts>,
 }
 
 /// A daemon that runs.
@@ -231,6 +234,7 @@ async fn embedded(entry: &Entry, fell_back: bool) -> Result<Session, Message> {
 pub(crate) async fn run<W: Watcher + 'static>(
     session: Session,
     request: RunRequest,
+    metadata: client::MetadataShown,
     watcher: W,
 ) -> Result<RunReport, Message> {
     let signals = signals(client::has_lease(&session.entry))
@@ -251,7 +255,16 @@ pub(crate) async fn run<W: Watcher + 'static>(
         .name("dpipes-console".to_owned())
         .spawn(show);
     spawned.map_err(|error| Message::new(format!("cannot start a thread: {error}")))?;
-    let ran = client::run(&session.entry, request, RunIo { signals, events }).await;
+    let ran = client::run(
+        &session.entry,
+        request,
+        RunIo {
+            signals,
+            events,
+            metadata,
+        },
+    )
+    .await;
     let report = ran.map_err(|error| Message::new(format!("the entry cannot be asked: {error}")));
     if let Ok(report) = &report
         && report.ended_by.is_none()
@@ -270,6 +283,7 @@ pub(crate) async fn run<W: Watcher + 'static>(
         plan: report.plan,
         agreed_in_ms: milliseconds(report.agreed),
         stdout_closed: report.stdout_closed,
+        objects: report.objects,
     })
 }
 

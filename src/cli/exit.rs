@@ -112,6 +112,7 @@ fn of_failure(failure: &Failure) -> u8 {
         | Failure::LostNode { .. }
         | Failure::LostLink { .. }
         | Failure::Unbalanced { .. }
+        | Failure::BadObject { .. }
         | Failure::LimitReached { .. }
         | Failure::StatusUnknown { .. }
         | Failure::BadRequest { .. }

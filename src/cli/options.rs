@@ -10,6 +10,8 @@ use std::{
 use super::{args::SharedArgs, caret::Message, run};
 use crate::{
     config::{FileTrouble, Period, PolicyWord, Size, Text},
+    media::{AppFormat, Formats},
+    object::{OnBadObject, OnNonObject},
     wire::message::{RunOptions, StderrMode, milliseconds},
 };
 
@@ -56,7 +58,7 @@ pub(crate) fn asked(
     Ok(Asked {
         pipefail,
         options: RunOptions {
-            format: args.format.unwrap_or_default(),
+            formats: formats(args)?,
             env: variables(args, environment)?,
             ambient: ambient(environment),
             cwd: args.cwd.clone(),
@@ -73,6 +75,35 @@ pub(crate) fn asked(
                 .and_then(|hops| hops.parse().ok())
                 .unwrap_or(0),
         },
+    })
+}
+
+/// What is said of formats.
+fn formats(args: &SharedArgs) -> Result<Formats, Message> {
+    let of_app = |text: &String| {
+        let (app, format) = text
+            .split_once('=')
+            .filter(|(app, _)| !app.is_empty())
+            .ok_or_else(|| {
+                Message::new(format!(
+                    "--app-format {text}: an app and its format are wanted"
+                ))
+                .with_help("as in: --app-format jq=json:bytes")
+            })?;
+        let format: AppFormat = format
+            .parse()
+            .map_err(|error| Message::new(format!("--app-format {text}: {error}")))?;
+        Ok::<_, Message>((app.to_owned(), format))
+    };
+    Ok(Formats {
+        apps: args.format,
+        by_app: args
+            .app_format
+            .iter()
+            .map(of_app)
+            .collect::<Result<_, Message>>()?,
+        input: args.format_in,
+        output: args.format_out,
     })
 }
 
@@ -99,7 +130,26 @@ fn check_option(key: &str, value: &mut String) -> Result<(), Message> {
         "policy" => value.parse::<PolicyWord>().map(|_| ()).map_err(wrong),
         "lease" | "kill-grace" => Period::from_text(value).map(|_| ()).map_err(wrong),
         "window" => Size::from_text(value).map(|_| ()).map_err(wrong),
-        "digest" => {
+        "on-bad-object" => value
+            .parse::<OnBadObject>()
+            .map(|_| ())
+            .map_err(|way| wrong(way.to_string())),
+        "on-non-object" => value
+            .parse::<OnNonObject>()
+            .map(|_| ())
+            .map_err(|way| wrong(way.to_string())),
+        "metadata" => match value
+            .split(',')
+            .map(str::trim)
+            .find(|one| !MORE_METADATA.contains(one))
+        {
+            Some(other) => Err(wrong(format!(
+                "`{other}` is not one of {}",
+                MORE_METADATA.join(", ")
+            ))),
+            None => Ok(()),
+        },
+        "digest" | "mix-formats" => {
             *value = flag(key, value)?.to_string();
             Ok(())
         }
@@ -114,7 +164,7 @@ fn check_option(key: &str, value: &mut String) -> Result<(), Message> {
 }
 
 /// The options that dpipes itself knows.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 11] = [
     "pipefail",
     "on-loss",
     "policy",
@@ -122,7 +172,14 @@ const KNOWN: [&str; 7] = [
     "kill-grace",
     "window",
     "locale",
+    "mix-formats",
+    "on-bad-object",
+    "on-non-object",
+    "metadata",
 ];
+
+/// What apps are told only when it is asked for.
+const MORE_METADATA: [&str; 3] = ["argv", "environ", "credential"];
 
 fn flag(key: &str, value: &str) -> Result<bool, Message> {
     match value {

@@ -15,12 +15,13 @@ use super::{
     exit, options,
     render::{
         failure::{self, Scene},
-        json, status,
+        json, objects, status,
         views::{Human, Json, Output, Quiet},
     },
     words::{self, Unquoted},
 };
 use crate::{
+    client::MetadataShown,
     config::{ClientFile, EmbeddedInputs, NEAR, PolicyWord, Surroundings},
     expr,
     id::PipeId,
@@ -150,7 +151,12 @@ async fn try_run(context: &Context, args: RunArgs) -> Result<u8, Message> {
         },
     );
     let pipe = request.pipe;
-    let ran = engine::run(session, request, console).await?;
+    let metadata = if args.shared.keep_metadata {
+        MetadataShown::Yes
+    } else {
+        MetadataShown::No
+    };
+    let ran = engine::run(session, request, metadata, console).await?;
     let outcome = ran.outcome;
 
     let status = match exit::exit_status(&outcome, pipefail) {
@@ -169,6 +175,11 @@ async fn try_run(context: &Context, args: RunArgs) -> Result<u8, Message> {
         let search_path = context.surroundings.variable("PATH");
         let message = or_local_program(message, search_path, &outcome.ending);
         say(&or_subcommand(message, &pipeline, &outcome.ending).render(true));
+    }
+    if !context.global.quiet {
+        for warning in objects::warnings(&outcome.stages, ran.objects.as_ref()) {
+            say(&super::caret::printable(&format!("dpipes: {warning}")));
+        }
     }
     if report.print_status {
         say(&super::caret::printable(&status::line(&outcome)));
@@ -226,7 +237,7 @@ async fn try_check(context: &Context, args: CheckArgs) -> Result<u8, Message> {
     };
     let console = Console::new(io::stderr(), options);
     let pipe = request.pipe;
-    let report = engine::run(session, request, console).await?;
+    let report = engine::run(session, request, MetadataShown::No, console).await?;
     let output = context.output(args.json, false);
     super::put(&output.check(pipe, &report.plan, report.agreed_in_ms, &report.outcome))?;
     match failure::message(

@@ -3,6 +3,7 @@
 //! The client is handed a connected entry, be it a daemon's or one inside this process, and never sees a daemon.
 
 mod connect;
+mod objects;
 mod run;
 mod stdio;
 
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 
 pub use self::{
     connect::{connect, has_lease, is_nobody},
+    objects::MetadataShown,
     run::{Event, RunError, RunIo, RunReport, Signals, run},
 };
 pub use crate::transport::{Address, DialError, Session};

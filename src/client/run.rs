@@ -10,10 +10,13 @@ use tokio::{
 
 use super::{
     connect::has_lease,
+    objects::{self, MetadataShown, Objects, Wanted},
     stdio::{Writer, read_stdin},
 };
 use crate::{
     id::{PipeId, StageNumber},
+    media::{Counts, Format},
+    object::{BadObject, Transform},
     transport::{
         Incoming, OpenError, ReadError, RecvStream, SendStream, Session, WriteError, code,
     },
@@ -48,6 +51,8 @@ pub struct RunIo {
     /// Where everything but the data goes. A receiver that is slow holds up the stage that writes to stderr and nobody else; events that
     /// are only of the moment are dropped when there is no room for them.
     pub events: mpsc::Sender<Event>,
+    /// Whether the user sees the metadata in objects.
+    pub metadata: MetadataShown,
 }
 
 /// What is told while a run goes on.
@@ -91,6 +96,8 @@ pub struct RunReport {
     pub written: u64,
     /// Whether the reader of this process's stdout went away before the end.
     pub stdout_closed: bool,
+    /// What was counted in the output, where the last stage writes objects.
+    pub objects: Option<Counts>,
     /// The signal that ended the run, if one did.
     pub ended_by: Option<Signal>,
 }
@@ -98,7 +105,7 @@ pub struct RunReport {
 /// What a task of the run ended with.
 enum Over {
     Stdin(Option<io::Error>),
-    Stdout(StdoutEnd),
+    Stdout(StdoutEnd, Option<Counts>),
     Stderr,
 }
 
@@ -111,6 +118,8 @@ enum StdoutEnd {
     Closed,
     /// The entry gave up, or was lost.
     Broken(String),
+    /// What came was no object.
+    Spoilt(Format, BadObject),
 }
 
 struct Run<'a> {
@@ -126,6 +135,7 @@ struct Run<'a> {
     came: u32,
     ended: u32,
     stdout_end: Option<StdoutEnd>,
+    objects: Option<Counts>,
     interrupts: u32,
     ended_by: Option<Signal>,
     give_up: Option<Instant>,
@@ -134,6 +144,7 @@ struct Run<'a> {
     /// Whether the outcome of a run that a signal has ended is known.
     is_ending: bool,
     own_failure: Option<Failure>,
+    wanted: Wanted,
 }
 
 /// Runs a pipeline through an entry, to its end.
@@ -148,6 +159,7 @@ pub async fn run(
 ) -> Result<RunReport, RunError> {
     let (mut to_entry, mut from_entry) = entry.open_bidi(&Purpose::Run).await?;
     let (pipe, feeds, mode) = (request.pipe, request.stdin, request.mode);
+    let wanted = Wanted::new(&request.options, io.metadata);
     to_entry.message(&ToEntry::Run(Box::new(request))).await?;
     let mut run = Run {
         entry,
@@ -161,12 +173,14 @@ pub async fn run(
         came: 0,
         ended: 0,
         stdout_end: None,
+        objects: None,
         interrupts: 0,
         ended_by: None,
         give_up: None,
         stop_at: None,
         is_ending: false,
         own_failure: None,
+        wanted,
     };
     let mut outcome: Option<Outcome> = None;
     let mut entry_over = false;
@@ -269,8 +283,15 @@ impl Run<'_> {
                 Some(writer) if self.stdout_end.is_none() => {
                     self.came += 1;
                     let pieces = writer.pieces();
-                    self.tasks
-                        .spawn(async move { Over::Stdout(take_stdout(stream, pieces).await) });
+                    // The entry opens this stream after it has told the plan.
+                    let mut objects = self
+                        .plan
+                        .last()
+                        .and_then(|last| self.wanted.transform(last));
+                    self.tasks.spawn(async move {
+                        let end = take_stdout(stream, pieces, objects.as_mut()).await;
+                        Over::Stdout(end, objects.map(|objects| objects.counts()))
+                    });
                 }
                 _ => stream.stop(code::UNKNOWN_PIPE, "there is one output"),
             },
@@ -299,8 +320,9 @@ impl Run<'_> {
                     .await
             }
             Over::Stderr => self.ended += 1,
-            Over::Stdout(end) => {
+            Over::Stdout(end, objects) => {
                 self.ended += 1;
+                self.objects = objects;
                 if matches!(end, StdoutEnd::Closed)
                     && let Some(writer) = self.stdout.take()
                 {
@@ -318,6 +340,12 @@ impl Run<'_> {
                         self.fail(format!("standard output cannot be written: {error}"))
                             .await;
                     }
+                }
+                if let StdoutEnd::Spoilt(format, bad) = &end {
+                    let failure = objects::failure(self.plan.last(), *format, bad);
+                    self.own_failure.get_or_insert(failure);
+                    self.fail(format!("what the last stage wrote was no {format}"))
+                        .await;
                 }
                 self.stdout_end = Some(end);
             }
@@ -432,6 +460,7 @@ impl Run<'_> {
             agreed: self.agreed,
             written,
             stdout_closed,
+            objects: self.objects,
             ended_by: self.ended_by,
         }
     }
@@ -478,7 +507,11 @@ async fn send_stdin(mut stream: SendStream) -> Option<io::Error> {
     }
 }
 
-async fn take_stdout(mut stream: RecvStream, pieces: mpsc::Sender<Bytes>) -> StdoutEnd {
+async fn take_stdout(
+    mut stream: RecvStream,
+    pieces: mpsc::Sender<Bytes>,
+    mut objects: Option<&mut Objects>,
+) -> StdoutEnd {
     stream.grant(WINDOW);
     loop {
         let received = tokio::select! {
@@ -490,16 +523,59 @@ async fn take_stdout(mut stream: RecvStream, pieces: mpsc::Sender<Bytes>) -> Std
         };
         match received {
             Ok(Some(data)) => {
-                if pieces.send(data).await.is_err() {
-                    stream.stop(code::READER_GONE, "standard output is closed");
-                    return StdoutEnd::Closed;
+                let sent = match &mut objects {
+                    None => pieces.send(data).await.map_err(|_| None),
+                    Some(objects) => send_objects(&mut objects.transform, &data, &pieces).await,
+                };
+                match sent {
+                    Ok(()) => {}
+                    Err(None) => {
+                        stream.stop(code::READER_GONE, "standard output is closed");
+                        return StdoutEnd::Closed;
+                    }
+                    Err(Some(bad)) => {
+                        stream.stop(code::CANCELLED, "what came is not what was agreed");
+                        let format = objects.map_or(Format::Bytes, |objects| objects.format);
+                        return StdoutEnd::Spoilt(format, bad);
+                    }
                 }
             }
-            Ok(None) => return StdoutEnd::Finished,
+            Ok(None) => {
+                let Some(objects) = objects else {
+                    return StdoutEnd::Finished;
+                };
+                let mut output = Vec::new();
+                let finished = objects.transform.finish(&mut output);
+                if !output.is_empty() && pieces.send(output.into()).await.is_err() {
+                    return StdoutEnd::Closed;
+                }
+                return match finished {
+                    Ok(()) => StdoutEnd::Finished,
+                    Err(bad) => StdoutEnd::Spoilt(objects.format, bad),
+                };
+            }
             Err(ReadError::Reset { reason, .. }) => return StdoutEnd::Broken(reason),
             Err(error) => return StdoutEnd::Broken(error.to_string()),
         }
     }
+}
+
+/// Sends what objects are made of a piece. Fails with `None` when nobody takes them.
+async fn send_objects(
+    transform: &mut Transform,
+    data: &[u8],
+    pieces: &mpsc::Sender<Bytes>,
+) -> Result<(), Option<BadObject>> {
+    let mut rest = data;
+    while !rest.is_empty() {
+        let mut output = Vec::new();
+        let pushed = transform.push(&mut rest, &mut output);
+        if !output.is_empty() {
+            pieces.send(output.into()).await.map_err(|_| None)?;
+        }
+        pushed.map_err(Some)?;
+    }
+    Ok(())
 }
 
 /// However the stream ends, what came is shown; that it broke off is told by the outcome.

@@ -89,6 +89,7 @@ fn shared_part(file: File) -> File {
         registry: file.registry,
         schedule: file.schedule,
         streams: file.streams,
+        objects: file.objects,
         ..File::default()
     }
 }

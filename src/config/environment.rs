@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// Every key that a variable can say. What `apps` says is too much for one variable; `--app` and files are for that.
-const VARIABLES: [(&str, Form); 28] = [
+const VARIABLES: [(&str, Form); 35] = [
     ("node.name", Form::Word),
     ("node.labels", Form::Map),
     ("node.weight", Form::Plain),
@@ -44,6 +44,13 @@ const VARIABLES: [(&str, Form); 28] = [
     ("run.credential", Form::Word),
     ("schedule.policy", Form::Word),
     ("streams.window", Form::Word),
+    ("objects.metadata.style", Form::Word),
+    ("objects.metadata.name", Form::Word),
+    ("objects.metadata.prefix", Form::Word),
+    ("objects.on-non-object", Form::Word),
+    ("objects.on-bad-object", Form::Word),
+    ("objects.max-object", Form::Word),
+    ("objects.max-depth", Form::Plain),
     ("drain-timeout", Form::Word),
     ("log.level", Form::Word),
     ("log.format", Form::Word),

@@ -10,10 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::Serialize
 
 use super::{
     networks,
+    objects::{AppFormatWord, Objects},
     registry::RegistryEntry,
     value::{Address, Mask, Network, Period, Size, UniqueMap},
 };
-use crate::{id::NodeId, media::Format};
+use crate::id::NodeId;
 
 /// A configuration file, or what the environment or the flags say in its terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub struct File {
     pub schedule: Option<Schedule>,
     /// How bytes flow.
     pub streams: Option<Streams>,
+    /// What becomes of objects.
+    pub objects: Option<Objects>,
     /// Where nodes are found.
     pub registry: Option<Vec<RegistryEntry>>,
     /// How this node is announced there.
@@ -229,7 +232,7 @@ pub struct App {
     /// The user it runs as.
     pub run_as: Option<String>,
     /// What it reads and writes.
-    pub format: Option<Format>,
+    pub format: Option<AppFormatWord>,
     /// Its version, as the owner knows it.
     pub version: Option<String>,
     /// The command that tells its version.

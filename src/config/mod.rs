@@ -12,6 +12,7 @@ mod flags;
 mod hide;
 mod layers;
 mod networks;
+mod objects;
 mod paths;
 mod registry;
 mod resolve;

@@ -11,6 +11,7 @@ use super::{
         AccessWord, App, Apps, Credential, Discovery, EnvAccept, File, Log, LogFormat, LogLevel,
         Node, OthersWord, PolicyWord, Run, Schedule, Streams,
     },
+    objects,
     paths::Surroundings,
     registry,
     value::{Address, Mask, Period, Size, Text, UniqueMap},
@@ -164,6 +165,7 @@ pub(crate) fn built_in(facts: &Facts, surroundings: &Surroundings, has_registry:
         streams: Some(Streams {
             window: Some(Size(DEFAULT_WINDOW)),
         }),
+        objects: Some(objects::built_in()),
         registry: Some(Vec::new()),
         discovery: Some(Discovery {
             required: Some(false),
@@ -248,6 +250,7 @@ pub(crate) fn settings(
         registries: registry::settings(file.registry.unwrap_or_default())?,
         discovery: discovery(file.discovery.unwrap_or_default())?,
         terms,
+        objects: objects::settings(file.objects.unwrap_or_default())?,
         exit_after_one,
         drain_timeout: or(file.drain_timeout, DEFAULT_DRAIN_TIMEOUT),
     })
@@ -371,7 +374,8 @@ fn app_rule(name: &str, app: App) -> Result<AppRule, ConfigError> {
             max: args.max,
         },
         run_as: app.run_as,
-        format: app.format,
+        reads: app.format.map(|format| format.0.reads),
+        writes: app.format.map(|format| format.0.writes),
         version,
         env_accept: env.accept.unwrap_or_default(),
         env_set: env.set.unwrap_or_default().0,

@@ -13,7 +13,9 @@ use insta::assert_snapshot;
 use super::*;
 use crate::{
     daemon::settings::{Access, Listen, RegistrySettings},
+    media::{Format, Naming, Style},
     negotiate::rules::{CredentialRule, Others, VersionSource},
+    object::{OnBadObject, OnNonObject},
 };
 
 #[cfg(all(feature = "consul", feature = "etcd", feature = "mdns"))]
@@ -32,6 +34,7 @@ apps:
 run:       { path: [/usr/local/bin, /usr/bin, /bin], env: { accept: [LANG, "LC_*", TZ] }, kill-grace: 5s, lease: 15s, max-processes: 4096 }
 schedule:  { policy: spread }
 streams:   { window: 256K }
+objects:   { metadata: { style: nested, name: __dpipes, prefix: "dp." }, on-non-object: pass, on-bad-object: fail, max-object: 16M }
 registry:
   - static: { nodes: [ { name: node-b, addr: "10.0.0.12:3747", apps: [sort, uniq] } ] }
   - static: { file: nodes.yaml }
@@ -159,8 +162,9 @@ apps:
   others: allow
   g++: ~
   up: { args: { default: [-v], exact: [a], allow: [b], max: 3 }, version: "1.2", env: { accept: [A], set: { B: c } }, exit-grace: 1s, allow-setuid: true }
-  down: { version-command: [down, --version], limits: { open-files: 9 } }
+  down: { version-command: [down, --version], format: "json:bytes", limits: { open-files: 9 } }
 run: { cwd: sub, run-as: ann, max-time: 1h, umask: "022", credential: demanded }
+objects: { metadata: { style: flat }, on-non-object: wrap, on-bad-object: skip, max-object: 1M, max-depth: 64 }
 drain-timeout: 7s
 log: { level: debug, format: json, file: d.log }
 pid-file: d.pid
@@ -180,7 +184,25 @@ pid-file: d.pid
         settings.access,
         Access::Networks(vec![([10, 0, 0, 0].into(), 8)])
     );
+    let objects = settings.objects;
+    assert_eq!(
+        (objects.naming, objects.on_non_object, objects.on_bad_object),
+        (
+            Naming::of_style(Style::Flat),
+            OnNonObject::Wrap,
+            OnBadObject::Skip
+        )
+    );
+    assert_eq!(
+        (objects.limits.max_object, objects.limits.max_depth),
+        (1 << 20, 64)
+    );
     let rules = settings.rules;
+    let down = &rules.apps["down"];
+    assert_eq!(
+        (down.reads, down.writes),
+        (Some(Format::Json), Some(Format::Bytes))
+    );
     assert_eq!(rules.others, Others::Allow);
     assert!(rules.apps.contains_key("g++"));
     let up = &rules.apps["up"];
@@ -384,6 +406,14 @@ fn show_is_yaml_that_says_the_same_and_where_it_came_from() {
       policy: spread                         # built-in
     streams:
       window: 256K                           # built-in
+    objects:
+      metadata:
+        style: nested                        # built-in
+        name: __dpipes                       # built-in
+      on-non-object: pass                    # built-in
+      on-bad-object: fail                    # built-in
+      max-object: 16M                        # built-in
+      max-depth: 1000                        # built-in
     registry: []                             # built-in
     discovery:
       required: false                        # built-in
@@ -401,6 +431,39 @@ fn show_is_yaml_that_says_the_same_and_where_it_came_from() {
 }
 
 #[test]
+fn limits_and_names_of_objects_make_sense() {
+    let wrong = |objects: &str| {
+        let mut world = World::new();
+        let text = format!("objects: {objects}\n");
+        world.flags.config = Some(world.write("d.yaml", &text));
+        world.load().unwrap_err().render(false)
+    };
+    for (objects, says) in [
+        ("{ max-object: 10 }", "`objects.max-object` is 10"),
+        ("{ max-object: 2G }", "`objects.max-object` is 2G"),
+        ("{ max-depth: 0 }", "`objects.max-depth` is 0"),
+        (
+            r#"{ metadata: { name: "a\"b" } }"#,
+            "`objects.metadata.name`",
+        ),
+        (
+            r#"{ metadata: { name: "" } }"#,
+            "`objects.metadata.name` is empty",
+        ),
+        (
+            r#"{ metadata: { style: flat, prefix: "" } }"#,
+            "`objects.metadata.prefix` is empty",
+        ),
+        ("{ on-bad-object: ignore }", "unknown variant `ignore`"),
+    ] {
+        let shown = wrong(objects);
+        assert!(shown.contains(says), "{objects}: {shown}");
+    }
+    let shown = error_of("apps: { a: { format: xml } }\n");
+    assert!(shown.contains("`xml` is no format"), "{shown}");
+}
+
+#[test]
 fn an_unknown_key_is_shown_with_the_nearest() {
     assert_snapshot!(error_of("node: { name: a }\nlisen: [\"127.0.0.1:0\"]\n"), @r##"
     error: unknown key `lisen`
@@ -409,7 +472,7 @@ fn an_unknown_key_is_shown_with_the_nearest() {
     2 | lisen: ["127.0.0.1:0"]
       | ^^^^^ did you mean `listen`?
       |
-      = help: keys here: version, node, listen, advertise, access, apps, run, schedule, streams, registry, discovery, drain-timeout, log, pid-file
+      = help: keys here: version, node, listen, advertise, access, apps, run, schedule, streams, objects, registry, discovery, drain-timeout, log, pid-file
     "##);
     assert_snapshot!(error_of("run:\n  path: [/bin]\n  leese: 5s\n"), @r##"
     error: unknown key `leese`

@@ -9,7 +9,8 @@ use super::{Cluster, request::Request};
 use crate::{
     expr,
     id::{Attempt, NodeId, StageNumber},
-    negotiate::{self, Agreement, Asked, Disagreement},
+    media::AppFormat,
+    negotiate::{self, Agreement, Asked, Disagreement, OBJECTS},
     schedule::{self, Placed, Plan},
     transport::{RecvStream, SendStream, Session},
     wire::message::{
@@ -99,7 +100,8 @@ pub(super) async fn prepare(
         .into_iter()
         .map(|(asked, part, answer)| (asked, (part, answer)))
         .unzip();
-    let agreement = negotiate::check_answers(&asked, &answers).map_err(disagreed)?;
+    let agreement =
+        negotiate::check_answers(&asked, &answers, request.ends()).map_err(disagreed)?;
     Ok(Prepared {
         attempt,
         stages: plan
@@ -122,10 +124,12 @@ fn offers(
     cluster: &dyn Cluster,
 ) -> Result<Vec<Asked>, PrepareError> {
     let mut by_node: BTreeMap<&NodeId, (&Placed, Vec<StageOffer>)> = BTreeMap::new();
+    let apps: Vec<String> = request.apps().collect();
+    let formats = request.run.options.formats.of_stages(&apps);
     for (index, placed) in plan.stages.iter().enumerate() {
         let before = index.checked_sub(1).map(|index| &plan.stages[index]);
         let after = plan.stages.get(index + 1);
-        let offer = stage_offer(request, index, placed, before, after);
+        let offer = stage_offer(request, index, placed, (before, after), formats[index]);
         by_node
             .entry(&placed.node)
             .or_insert_with(|| (placed, Vec::new()))
@@ -139,7 +143,11 @@ fn offers(
         entry: cluster.node().clone(),
         stages_total: u16::try_from(plan.stages.len()).unwrap_or(u16::MAX),
         stages,
-        features: Vec::new(),
+        features: request
+            .carries_objects()
+            .then(|| OBJECTS.to_owned())
+            .into_iter()
+            .collect(),
         options: request.node_options.clone(),
         // An embedded entry's stages inherit the process's environment as it is; it need not travel.
         ambient: if defaults.embedded {
@@ -185,13 +193,14 @@ fn stage_offer(
     request: &Request,
     index: usize,
     placed: &Placed,
-    before: Option<&Placed>,
-    after: Option<&Placed>,
+    (before, after): (Option<&Placed>, Option<&Placed>),
+    format: AppFormat,
 ) -> StageOffer {
     let stage: &expr::Stage = &request.pipeline.stages[index];
     let options = &request.run.options;
     let neighbour = |other: &Placed| {
-        if other.node == placed.node {
+        // Objects are looked at on their way, so they take a link within a node too.
+        if other.node == placed.node && !request.carries_objects() {
             Wiring::Joined
         } else {
             Wiring::Link
@@ -205,8 +214,8 @@ fn stage_offer(
         require: request.require[index].clone(),
         user: options.user.clone(),
         cwd: options.cwd.clone(),
-        input: options.format,
-        output: options.format,
+        input: format.reads,
+        output: format.writes,
         stderr_joined: stage.stderr_joined,
         upstream: before.map(|before| Upstream {
             app: before.app.clone(),

@@ -1,10 +1,12 @@
 //! From a [`RunRequest`] to what the coordinator works with: the parsed pipeline and the terms it asks for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use super::Defaults;
 use crate::{
     expr::{self, Pipeline},
+    negotiate::Ends,
+    object::{OnBadObject, OnNonObject, UnknownWay},
     wire::message::{EnvVar, Failure, RunRequest},
     word::Word,
 };
@@ -34,6 +36,8 @@ pub(super) struct Request {
     pub(super) window: u32,
     pub(super) policy: String,
     pub(super) on_loss: OnLoss,
+    /// Whether bytes may meet objects.
+    pub(super) mixed: bool,
     /// What nodes are told of `-o`.
     pub(super) node_options: BTreeMap<String, String>,
 }
@@ -70,6 +74,20 @@ impl Request {
             Some("eof") => OnLoss::Eof,
             Some(other) => return Err(bad(format!("-o on-loss={other}: kill or eof is wanted"))),
         };
+        for (key, problem) in [
+            (
+                "on-bad-object",
+                unreadable::<OnBadObject>(options, "on-bad-object"),
+            ),
+            (
+                "on-non-object",
+                unreadable::<OnNonObject>(options, "on-non-object"),
+            ),
+        ] {
+            if let Some(problem) = problem {
+                return Err(bad(format!("-o {key}: {problem}")));
+            }
+        }
         let mut node_options: BTreeMap<_, _> = options
             .iter()
             .filter(|(key, _)| !ENTRY_KEYS.contains(&key.as_str()))
@@ -96,10 +114,28 @@ impl Request {
             window,
             policy: options.get("policy").unwrap_or(&defaults.policy).clone(),
             on_loss,
+            mixed: options
+                .get("mix-formats")
+                .is_some_and(|value| value == "true"),
             node_options,
             pipeline,
             run,
         })
+    }
+
+    /// Whether objects flow anywhere in the pipe, or may.
+    pub(super) fn carries_objects(&self) -> bool {
+        self.mixed || self.run.options.formats.has_objects()
+    }
+
+    /// What the client gives and wants.
+    pub(super) fn ends(&self) -> Ends {
+        let formats = &self.run.options.formats;
+        Ends {
+            input: formats.input(),
+            output: formats.output,
+            mixed: self.mixed,
+        }
     }
 
     /// The app of each stage, in order.
@@ -109,6 +145,14 @@ impl Request {
             .iter()
             .map(|stage| stage.app.word.to_string())
     }
+}
+
+/// Why an option cannot be read.
+fn unreadable<T: FromStr<Err = UnknownWay>>(
+    options: &BTreeMap<String, String>,
+    key: &str,
+) -> Option<UnknownWay> {
+    options.get(key)?.parse::<T>().err()
 }
 
 fn environment(run: &RunRequest, stage: &expr::Stage) -> Vec<EnvVar> {

@@ -52,7 +52,10 @@ fn cause(failures: &[Failure]) -> Option<&Failure> {
     let explains = |failure: &&Failure| {
         matches!(
             failure,
-            Failure::LostNode { .. } | Failure::ExecFailed { .. } | Failure::LimitReached { .. }
+            Failure::LostNode { .. }
+                | Failure::ExecFailed { .. }
+                | Failure::LimitReached { .. }
+                | Failure::BadObject { .. }
         )
     };
     match first {
@@ -155,6 +158,7 @@ mod tests {
             bytes_in,
             bytes_out,
             bytes_err: None,
+            objects: None,
             input,
             output,
             elapsed_ms: None,

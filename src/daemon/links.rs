@@ -2,13 +2,16 @@
 
 use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::stage::Context;
+use super::{objects::Objects, stage::Context};
 use crate::{
     id::StageNumber,
+    media::{Counts, Format},
+    object::BadObject,
     transport::{
         RecvStream, SendStream, code,
         pump::{self, Meter, ReceiveEnd, SendEnd},
@@ -32,6 +35,8 @@ pub(super) enum Input {
     Stopped { bytes: u64 },
     /// Writer or session gave up. The stage must not take it for an end of file.
     Lost { bytes: u64, end: LinkEnd },
+    /// What came was no object. The stage must not take it for an end of file.
+    Spoilt { bytes: u64 },
     /// The stage is being ended.
     Aborted { bytes: u64 },
     /// No link: a kernel pipe or `/dev/null`.
@@ -57,19 +62,46 @@ pub(super) enum Output {
     Uncounted,
 }
 
-/// Feeds a stage from its link. `over` is cancelled when the stage is over.
+/// How a stage was fed.
+#[derive(Debug)]
+pub(super) struct Fed {
+    pub(super) input: Input,
+    /// What was counted, where it reads objects.
+    pub(super) objects: Option<Counts>,
+}
+
+/// Feeds a stage from its link, through `objects` where it reads any. `over` is cancelled when the stage is over.
 pub(super) async fn feed(
     context: Arc<Context>,
     stage: StageNumber,
     take_input: oneshot::Receiver<RecvStream>,
-    writer: Option<OwnedFd>,
-    meter: Option<Arc<Meter>>,
+    pipe: Option<(OwnedFd, Arc<Meter>)>,
+    mut objects: Option<Objects>,
+    aborting: CancellationToken,
+    over: CancellationToken,
+) -> Fed {
+    let input = match pipe {
+        Some(pipe) => {
+            let objects = objects.as_mut();
+            fill(&context, stage, take_input, pipe, objects, aborting, over).await
+        }
+        None => Input::Uncounted,
+    };
+    Fed {
+        input,
+        objects: objects.map(|objects| objects.counts()),
+    }
+}
+
+async fn fill(
+    context: &Context,
+    stage: StageNumber,
+    take_input: oneshot::Receiver<RecvStream>,
+    (writer, meter): (OwnedFd, Arc<Meter>),
+    mut objects: Option<&mut Objects>,
     aborting: CancellationToken,
     over: CancellationToken,
 ) -> Input {
-    let (Some(writer), Some(meter)) = (writer, meter) else {
-        return Input::Uncounted;
-    };
     // The link is waited for even when the stage needs no input any more: its writer must hear "stopped", not "no such pipe".
     let arrived = tokio::select! {
         arrived = timeout(LINK_TIMEOUT, take_input) => arrived,
@@ -77,7 +109,7 @@ pub(super) async fn feed(
     };
     let Ok(Ok(mut stream)) = arrived else {
         lost_input(
-            &context,
+            context,
             stage,
             0,
             format!("the link did not open within {LINK_TIMEOUT:?}"),
@@ -89,12 +121,20 @@ pub(super) async fn feed(
         };
     };
     stream.grant(context.window);
-    let pumping = pump::receive_pipe(stream, writer, meter.clone(), aborting.clone());
-    tokio::pin!(pumping);
-    let end = tokio::select! {
-        end = &mut pumping => Some(end),
-        // Something that is not the stage may hold its input open; it is not waited for.
-        () = over.cancelled() => timeout(CLOSE_TIMEOUT, &mut pumping).await.ok(),
+    let end = {
+        let counted = meter.clone();
+        let pumping = match objects.as_deref_mut() {
+            None => pump::receive_pipe(stream, writer, counted, aborting).left_future(),
+            Some(objects) => {
+                pump::receive_through(objects, stream, writer, counted, aborting).right_future()
+            }
+        };
+        tokio::pin!(pumping);
+        tokio::select! {
+            end = &mut pumping => Some(end),
+            // Something that is not the stage may hold its input open; it is not waited for.
+            () = over.cancelled() => timeout(CLOSE_TIMEOUT, &mut pumping).await.ok(),
+        }
     };
     match end {
         Some(ReceiveEnd::Finished { bytes, pipe }) => {
@@ -110,9 +150,17 @@ pub(super) async fn feed(
             drop(pipe);
             Input::Aborted { bytes }
         }
+        Some(ReceiveEnd::Spoilt { bytes, pipe }) => {
+            let bad = objects.and_then(|objects| objects.bad());
+            if let Some((format, bad)) = bad {
+                bad_object(context, stage, format, bad).await;
+            }
+            drop(pipe);
+            Input::Spoilt { bytes }
+        }
         Some(ReceiveEnd::WriteFailed { bytes, error }) => {
             lost_input(
-                &context,
+                context,
                 stage,
                 bytes,
                 format!("writing to the stage failed: {error}"),
@@ -129,7 +177,7 @@ pub(super) async fn feed(
             pipe,
             ..
         }) => {
-            lost_input(&context, stage, bytes, reason).await;
+            lost_input(context, stage, bytes, reason).await;
             drop(pipe);
             Input::Lost {
                 bytes,
@@ -137,7 +185,7 @@ pub(super) async fn feed(
             }
         }
         Some(ReceiveEnd::Lost { bytes, why, pipe }) => {
-            lost_input(&context, stage, bytes, why.to_string()).await;
+            lost_input(context, stage, bytes, why.to_string()).await;
             drop(pipe);
             Input::Lost {
                 bytes,
@@ -288,6 +336,23 @@ async fn open_link(context: &Context, stage: StageNumber) -> Result<SendStream, 
         .map_err(|error| error.to_string())
 }
 
+async fn bad_object(context: &Context, stage: StageNumber, format: Format, bad: &BadObject) {
+    let from = stage
+        .previous()
+        .map_or(LinkEndpoint::Client, LinkEndpoint::Stage);
+    let message = FromNode::BadObject {
+        from,
+        to: stage,
+        format,
+        number: bad.number,
+        offset: bad.offset,
+        problem: bad.problem.to_string(),
+    };
+    // Whatever becomes of lost links, this is none: what was sent is wrong.
+    let ends = Some(format!("what came to stage {stage} was no {format}"));
+    context.report(message, ends).await;
+}
+
 async fn lost_input(context: &Context, stage: StageNumber, bytes: u64, detail: String) {
     let (from, peer) = match stage.previous() {
         None => (LinkEndpoint::Client, context.terms.entry.clone()),
@@ -339,7 +404,7 @@ impl Input {
     pub(super) fn seen(&self) -> (LinkEnd, Option<u64>) {
         match self {
             Self::Finished { bytes } => (LinkEnd::Finished, Some(*bytes)),
-            Self::Stopped { bytes } => (LinkEnd::Stopped, Some(*bytes)),
+            Self::Stopped { bytes } | Self::Spoilt { bytes } => (LinkEnd::Stopped, Some(*bytes)),
             Self::Lost { bytes, end } => (*end, Some(*bytes)),
             Self::Aborted { bytes } => (LinkEnd::Unknown, Some(*bytes)),
             Self::Uncounted => (LinkEnd::Joined, None),

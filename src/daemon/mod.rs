@@ -10,8 +10,8 @@ mod links;
 mod listener;
 mod members;
 mod node;
+mod objects;
 mod own_addresses;
-mod own_variables;
 mod part;
 mod pipes;
 mod prepare;
@@ -21,6 +21,7 @@ mod serve;
 mod sessions;
 pub mod settings;
 mod stage;
+mod told;
 mod versions;
 mod view;
 

@@ -15,10 +15,13 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use serde_json::Value;
 
 use super::{
     node::{Kind, Node},
-    own_variables,
+    objects::Wishes,
+    settings::Settings,
+    told,
 };
 use crate::{
     exec::{
@@ -26,8 +29,9 @@ use crate::{
         environment,
     },
     id::StageNumber,
+    media::Format,
     negotiate::{
-        self, Agreed, AppFact, Facts, Program,
+        self, Agreed, AppFact, Facts, OBJECTS, Program,
         rules::{AppRule, Rules, VersionSource},
     },
     transport::Session,
@@ -36,6 +40,16 @@ use crate::{
 
 /// Stages that are prepared at one time. Preparing one is a process start and a few messages; more at once only wait for each other.
 const AT_ONCE: usize = 8;
+
+/// The `-o` options that a node heeds. `locale` is heeded by the entry, which alone can compare the nodes; a node has nothing to ignore.
+const OPTIONS: [&str; 6] = [
+    "on-loss",
+    "locale",
+    "metadata",
+    "mix-formats",
+    "on-bad-object",
+    "on-non-object",
+];
 
 /// Where apps put temporary files unless their owner says otherwise.
 const TMPDIR: &str = "/tmp";
@@ -58,6 +72,8 @@ pub(super) struct Ready {
     pub(super) stderr_reader: Option<OwnedFd>,
     pub(super) exit_grace: Option<Duration>,
     pub(super) time_limit: Option<Duration>,
+    /// How it wants its objects.
+    pub(super) wishes: Wishes,
 }
 
 /// The descriptors of one stage, before it has a process.
@@ -86,7 +102,7 @@ pub(super) async fn prepare(
 
     if checked.iter().any(Result::is_err) {
         let stages = checked.into_iter().map(|result| match result {
-            Ok(agreed) => StageAnswer::Accept(accept(&agreed, None, node)),
+            Ok(agreed) => StageAnswer::Accept(accept(&agreed, None, node, &settings)),
             Err(refusal) => StageAnswer::Refuse(refusal),
         });
         return (answer(stages.collect()), None);
@@ -110,19 +126,7 @@ pub(super) async fn prepare(
             .cloned()
             .unwrap_or_default();
         // Boxed, for the compiler cannot tell the lifetimes of so many borrowing futures in one stream apart.
-        making.push(
-            make(
-                node,
-                entry,
-                offer,
-                asked,
-                agreed,
-                rule,
-                &settings.rules,
-                wires,
-            )
-            .boxed(),
-        );
+        making.push(make(node, entry, offer, asked, agreed, rule, &settings, wires).boxed());
     }
     let made: Vec<Result<(Accept, Ready), Refusal>> =
         stream::iter(making).buffered(AT_ONCE).collect().await;
@@ -167,8 +171,9 @@ async fn facts(node: &Arc<Node>, offer: &Offer, rules: &Rules) -> Facts {
         .collect();
     let daemon = exec::current_user();
     Facts {
-        // `locale` is heeded by the entry, which alone can compare the nodes; this node has nothing to ignore.
-        options: ["on-loss", "locale"].map(str::to_owned).into(),
+        options: OPTIONS.map(str::to_owned).into(),
+        features: [OBJECTS.to_owned()].into(),
+        formats: vec![Format::Bytes, Format::Json, Format::Yaml],
         apps,
         privileged: daemon.uid == 0,
         user: daemon.name,
@@ -183,7 +188,6 @@ async fn facts(node: &Arc<Node>, offer: &Offer, rules: &Rules) -> Facts {
             .saturating_sub(u32::try_from(offer.stages.len()).unwrap_or(u32::MAX)),
         draining: node.is_leaving(),
         own_shell: embedded,
-        ..Facts::default()
     }
 }
 
@@ -306,11 +310,21 @@ async fn make(
     asked: &StageOffer,
     agreed: Agreed,
     rule: AppRule,
-    rules: &Rules,
+    settings: &Settings,
     wires: Wires,
 ) -> Result<(Accept, Ready), Refusal> {
     let user = run_user(&agreed)?;
-    let spec = spec(node, entry, offer, asked, &agreed, rules, &user);
+    let mut told = told::told(node, entry, offer, asked, &user);
+    let spec = spec(
+        node,
+        offer,
+        asked,
+        &agreed,
+        &settings.rules,
+        &user,
+        &told::variables(&told),
+    );
+    let environ = told::is_asked(offer, "environ").then(|| text_of(&spec.env));
     let prepared = match node.launcher().prepare(spec, wires.stdio).await {
         Ok(prepared) => prepared,
         Err(error) => return Err(not_started(&agreed, &error)),
@@ -324,7 +338,11 @@ async fn make(
         stage: Some(agreed.stage),
         ..refusal
     })?;
-    let accept = accept(&agreed, Some(&prepared), node);
+    let accept = accept(&agreed, Some(&prepared), node, settings);
+    if told::is_asked(offer, "argv") {
+        told.push(("argv", accept.argv.clone().into()));
+    }
+    told.extend(environ.map(|environ| ("environ", environ)));
     let ready = Ready {
         stage: agreed.stage,
         app: agreed.app,
@@ -335,6 +353,7 @@ async fn make(
         stderr_reader: wires.stderr_reader,
         exit_grace: agreed.exit_grace,
         time_limit: agreed.limits.time,
+        wishes: Wishes::new(agreed.format.reads, told, &settings.objects, offer),
     };
     Ok((accept, ready))
 }
@@ -355,16 +374,23 @@ fn run_user(agreed: &Agreed) -> Result<RunAs, Refusal> {
     })
 }
 
+/// An environment as objects are told of it.
+fn text_of(environment: &[(OsString, OsString)]) -> Value {
+    let all = environment
+        .iter()
+        .map(|(name, value)| (lossy(name), Value::from(lossy(value))));
+    Value::Object(all.collect())
+}
+
 fn spec(
     node: &Arc<Node>,
-    entry: &Session,
     offer: &Offer,
     asked: &StageOffer,
     agreed: &Agreed,
     rules: &Rules,
     user: &RunAs,
+    own: &[(OsString, OsString)],
 ) -> Spec {
-    let own = own_variables::own_variables(node, entry, offer, asked, user);
     let os = |(name, value): (&String, String)| (OsString::from(name), OsString::from(value));
     let literal = |variable: &&crate::wire::message::EnvVar| variable.value.as_literal().is_some();
     let plain: Vec<_> = agreed
@@ -376,7 +402,7 @@ fn spec(
     let words = agreed.env.iter().filter(|v| v.value.as_literal().is_none());
     let (env, cwd, home, style) = match node.kind() {
         Kind::Embedded { cwd, .. } => {
-            let env = environment::build_embedded(std::env::vars_os(), &plain, &own);
+            let env = environment::build_embedded(std::env::vars_os(), &plain, own);
             let home = std::env::var_os("HOME").map(PathBuf::from);
             (
                 env,
@@ -404,7 +430,7 @@ fn spec(
                 ambient: &ambient,
                 asked: &plain,
                 set: &set,
-                own: &own,
+                own,
             });
             (
                 env,
@@ -448,7 +474,12 @@ fn spec(
     }
 }
 
-fn accept(agreed: &Agreed, prepared: Option<&Prepared>, node: &Node) -> Accept {
+fn accept(
+    agreed: &Agreed,
+    prepared: Option<&Prepared>,
+    node: &Node,
+    settings: &Settings,
+) -> Accept {
     let home = || {
         exec::lookup_user(&agreed.user)
             .map(|user| user.home)
@@ -474,8 +505,9 @@ fn accept(agreed: &Agreed, prepared: Option<&Prepared>, node: &Node) -> Accept {
         user: agreed.user.clone(),
         cwd: cwd.to_string_lossy().into_owned(),
         locale: agreed.locale.clone(),
-        input: agreed.input,
-        output: agreed.output,
+        input: agreed.format.reads,
+        output: agreed.format.writes,
+        naming: (agreed.format.reads != Format::Bytes).then(|| settings.objects.naming.clone()),
         isolation: match node.launcher().isolation() {
             exec::Isolation::Cgroup => "cgroup".to_owned(),
             exec::Isolation::ProcessGroup => "pgroup".to_owned(),

@@ -9,7 +9,12 @@ use dpipes_discovery::etcd;
 #[cfg(feature = "mdns")]
 use dpipes_discovery::mdns;
 
-use crate::{id::NodeId, negotiate::rules::Rules};
+use crate::{
+    id::NodeId,
+    media::Naming,
+    negotiate::rules::Rules,
+    object::{Limits, OnBadObject, OnNonObject},
+};
 
 /// Everything a daemon needs to know to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Settings {
     pub discovery: DiscoverySettings,
     /// Terms that pipes get unless they ask for others.
     pub terms: DefaultTerms,
+    /// What becomes of objects that reach the apps of this node.
+    pub objects: ObjectSettings,
     /// Whether to leave after one stage has run, with its status.
     pub exit_after_one: bool,
     /// How long running pipes may go on after the daemon was told to leave.
@@ -120,6 +127,19 @@ pub struct DefaultTerms {
     pub window: u32,
     /// Placement: `spread`, `pack` or `pin`.
     pub policy: String,
+}
+
+/// What becomes of objects that reach the apps of this node, unless a run says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectSettings {
+    /// What the metadata are called.
+    pub naming: Naming,
+    /// What becomes of a root that is no object.
+    pub on_non_object: OnNonObject,
+    /// What becomes of a bad object.
+    pub on_bad_object: OnBadObject,
+    /// What an object may be.
+    pub limits: Limits,
 }
 
 // === impl Settings ===

@@ -22,6 +22,7 @@ use tracing::debug;
 use super::{
     links::{self, Input},
     node::Node,
+    objects::Objects,
     prepare::Ready,
 };
 use crate::{
@@ -124,7 +125,7 @@ async fn live(
         stderr_reader,
         exit_grace,
         time_limit,
-        ..
+        wishes,
     } = ready;
     let began = Instant::now();
     let gone = if shared.aborting.is_cancelled() {
@@ -188,8 +189,8 @@ async fn live(
         context.clone(),
         stage,
         take_input,
-        stdin_writer,
-        meters.input,
+        stdin_writer.zip(meters.input),
+        Objects::new(&context, stage, &wishes),
         aborting,
         over.clone(),
     );
@@ -228,7 +229,7 @@ async fn live(
                 limit = None;
             }
             over = &mut input, if fed.is_none() => {
-                if matches!(over, Input::Finished { .. }) || (context.eof_on_loss && matches!(over, Input::Lost { .. })) {
+                if matches!(over.input, Input::Finished { .. }) || (context.eof_on_loss && matches!(over.input, Input::Lost { .. })) {
                     guard = None;
                     process.stdin_finished();
                 }
@@ -270,7 +271,7 @@ async fn live(
     let (input_end, bytes_in) = if stdin_is_null {
         (LinkEnd::None, None)
     } else {
-        fed.seen()
+        fed.input.seen()
     };
     let record = StageRecord {
         stage,
@@ -282,6 +283,7 @@ async fn live(
         bytes_in,
         bytes_out,
         bytes_err: stderr.flatten(),
+        objects: fed.objects,
         input: input_end,
         output,
         elapsed_ms: Some(milliseconds(began.elapsed())),

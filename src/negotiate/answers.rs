@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     id::{NodeId, StageNumber},
-    wire::message::{Accept, Answer, Offer, Place, Refusal, StageAnswer, StageOffer, Terms},
+    media::{self, Format},
+    wire::message::{
+        Accept, Answer, Offer, Place, Refusal, StageAnswer, StageOffer, Terms, Wiring,
+    },
 };
 
 /// What one node was asked.
@@ -23,6 +26,17 @@ pub struct Asked {
     pub offer: Offer,
 }
 
+/// What flows at the client's ends of a pipe, and whether bytes may meet objects in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// What the client gives.
+    pub input: Format,
+    /// What it wants; `None` for whatever comes.
+    pub output: Option<Format>,
+    /// Whether bytes may meet objects.
+    pub mixed: bool,
+}
+
 /// A stage with both sides' words on it.
 struct Pair<'a> {
     asked: &'a Asked,
@@ -31,11 +45,16 @@ struct Pair<'a> {
 }
 
 /// Checks the answers. Each node must have answered once, every stage must be accepted, and what was accepted must be what was asked for.
+/// Formats have to fit along every link, those of the client's ends among them.
 ///
 /// # Errors
 ///
 /// Returns every refusal, of the nodes and of this side, those that end the run first.
-pub fn check_answers(asked: &[Asked], answers: &[Answer]) -> Result<Agreement, Disagreement> {
+pub fn check_answers(
+    asked: &[Asked],
+    answers: &[Answer],
+    ends: Ends,
+) -> Result<Agreement, Disagreement> {
     let mut refused = Vec::new();
     let mut pairs = BTreeMap::new();
     for one in asked {
@@ -61,10 +80,10 @@ pub fn check_answers(asked: &[Asked], answers: &[Answer]) -> Result<Agreement, D
         });
     }
     if refused.is_empty() {
-        check_together(asked, &pairs, &mut refused);
+        check_together(asked, &pairs, ends, &mut refused);
     }
     if refused.is_empty() {
-        Ok(agree(asked, answers, &pairs))
+        Ok(agree(asked, answers, &pairs, ends))
     } else {
         // Stable, so that among equals the earlier node comes first.
         refused.sort_by_key(Refused::is_passing);
@@ -181,19 +200,6 @@ fn check_accept(offer: &StageOffer, accept: &Accept) -> Result<(), Refusal> {
             refuse("user", user, format!("runs it as `{}`", accept.user)).hint("leave --user out"),
         );
     }
-    for (what, wanted, got) in [
-        ("reads", offer.input, accept.input),
-        ("writes", offer.output, accept.output),
-    ] {
-        if wanted != got {
-            return Err(refuse(
-                "format",
-                format!("{what} {wanted}"),
-                format!("{what} {got}"),
-            )
-            .word(0));
-        }
-    }
     Ok(())
 }
 
@@ -201,6 +207,7 @@ fn check_accept(offer: &StageOffer, accept: &Accept) -> Result<(), Refusal> {
 fn check_together(
     asked: &[Asked],
     pairs: &BTreeMap<StageNumber, Pair<'_>>,
+    ends: Ends,
     refused: &mut Vec<Refused>,
 ) {
     let Some(first) = asked.first() else {
@@ -230,15 +237,11 @@ fn check_together(
         .get("locale")
         .is_some_and(|value| value == "same");
     for (from, to) in pairs.values().zip(pairs.values().skip(1)) {
-        if from.accept.output != to.accept.input {
-            let (wanted, got) = (to.accept.input, from.accept.output);
-            let wanted = format!("`{}` reads {wanted}", to.offer.app);
-            let refusal = refuse(
-                "format",
-                wanted,
-                format!("`{}` writes {got}", from.offer.app),
-            );
-            refused.push(to.asked.refused(refusal.at(to.offer.stage).word(0)));
+        let (writes, reads) = (from.accept.output, to.accept.input);
+        if media::carriage(writes, reads, ends.mixed).is_none() {
+            let writer = format!("`{}` writes {writes}", from.offer.app);
+            let reader = format!("`{}` reads {reads}", to.offer.app);
+            refused.push(to.unfit(reader, writer, objects(writes, reads)));
         }
         if same && from.accept.locale != to.accept.locale {
             let refusal = refuse(
@@ -252,18 +255,52 @@ fn check_together(
             refused.push(to.asked.refused(refusal));
         }
     }
+    check_ends(pairs, ends, refused);
+}
+
+/// Formats at the client's ends of the pipe.
+fn check_ends(pairs: &BTreeMap<StageNumber, Pair<'_>>, ends: Ends, refused: &mut Vec<Refused>) {
+    let (Some(first), Some(last)) = (pairs.values().next(), pairs.values().next_back()) else {
+        return;
+    };
+    let reads = first.accept.input;
+    if first.offer.stdin == Wiring::Link && media::carriage(ends.input, reads, ends.mixed).is_none()
+    {
+        let reader = format!("`{}` reads {reads}", first.offer.app);
+        let writer = format!("the client writes {}", ends.input);
+        refused.push(first.unfit(reader, writer, objects(ends.input, reads)));
+    }
+    let writes = last.accept.output;
+    let reads = ends.output.unwrap_or(writes);
+    if media::carriage(writes, reads, ends.mixed).is_none() {
+        let reader = format!("the client reads {reads}");
+        let writer = format!("`{}` writes {writes}", last.offer.app);
+        refused.push(last.unfit(reader, writer, objects(writes, reads)));
+    }
+}
+
+/// The format of the end that is not for bytes.
+fn objects(writes: Format, reads: Format) -> Format {
+    if writes == Format::Bytes {
+        reads
+    } else {
+        writes
+    }
 }
 
 fn agree(
     asked: &[Asked],
     answers: &[Answer],
     pairs: &BTreeMap<StageNumber, Pair<'_>>,
+    ends: Ends,
 ) -> Agreement {
     let place = |pair: &Pair<'_>| Place {
         stage: pair.offer.stage,
         node: pair.asked.node.clone(),
         addresses: pair.asked.addresses.clone(),
         digest: stage_digest(pair.offer, pair.accept),
+        output: pair.accept.output,
+        naming: pair.accept.naming.clone(),
     };
     let offer = &asked
         .first()
@@ -273,6 +310,7 @@ fn agree(
         pipe: offer.pipe,
         attempt: offer.attempt,
         entry: offer.entry.clone(),
+        input: ends.input,
         stages: pairs.values().map(place).collect(),
     };
     let text = serde_json::to_string(&terms).expect("messages are always JSON");
@@ -322,6 +360,20 @@ fn shown(locale: &str) -> String {
         "none".to_owned()
     } else {
         format!("`{locale}`")
+    }
+}
+
+// === impl Pair ===
+
+impl Pair<'_> {
+    /// A refusal of a link at one end of which this stage is; `objects` is the format of the end that is not for bytes.
+    fn unfit(&self, reader: String, writer: String, objects: Format) -> Refused {
+        let app = &self.offer.app;
+        let hint = format!(
+            "for all apps: -f {objects}; for one: --app-format {app}={objects}; to let bytes meet objects: -o mix-formats"
+        );
+        let refusal = refuse("format", reader, writer).at(self.offer.stage);
+        self.asked.refused(refusal.word(0).hint(hint))
     }
 }
 

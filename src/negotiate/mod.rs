@@ -26,10 +26,10 @@ mod version;
 
 pub use self::{
     agreement::{Agreement, Disagreement, Refused, check_terms, digest, stage_digest},
-    answers::{Asked, check_answers},
+    answers::{Asked, Ends, check_answers},
     arguments::check_arguments,
     facts::{AppFact, Facts, Program},
-    offer::{Agreed, check_offer, ignored_options},
+    offer::{Agreed, OBJECTS, check_offer, ignored_options},
     parameter::{PARAMETERS, Parameter, Side, parameter, table_markdown},
     pattern::matches,
     version::{Requirement, UnknownRequirement, Version},

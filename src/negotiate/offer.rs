@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     id::StageNumber,
-    media::Format,
+    media::{AppFormat, Format},
     variable::{is_name, is_never_taken},
     wire::message::{EnvVar, Offer, Refusal, RefusalKind, StageOffer, Wiring},
     word::Word,
@@ -74,10 +74,8 @@ pub struct Agreed {
     pub version: Option<String>,
     /// The locale the app will see: `LC_ALL`, else `LC_COLLATE`, else `LANG`; empty for none.
     pub locale: String,
-    /// What it reads.
-    pub input: Format,
-    /// What it writes.
-    pub output: Format,
+    /// What it reads and writes.
+    pub format: AppFormat,
     /// What it may use.
     pub limits: Limits,
     /// How long something may hold its output open after it exited.
@@ -87,6 +85,9 @@ pub struct Agreed {
     /// Its umask.
     pub umask: u32,
 }
+
+/// The feature of the protocol that a pipe needs in which objects flow.
+pub const OBJECTS: &str = "objects";
 
 /// Checks an offer: one result for each offered stage, in the same order. A refusal about the whole offer is every stage's.
 #[must_use]
@@ -222,7 +223,7 @@ fn check_stage(
     check_words(&settled.args, &stage.args)?;
     check_asked_env(stage, rule, rules, facts)?;
     let user = check_user(stage, rule, rules, facts)?;
-    check_formats(stage, rule, facts)?;
+    let format = check_formats(stage, rule, facts)?;
     let cwd = match &stage.cwd {
         Some(cwd) if !Path::new(cwd).is_absolute() || cwd.contains('\0') => {
             return Err(refuse("directory", cwd, "an absolute path").hint("--cwd /absolute/path"));
@@ -251,8 +252,7 @@ fn check_stage(
         dropped_env: u32::try_from(dropped).unwrap_or(u32::MAX),
         version,
         locale: String::new(),
-        input: stage.input,
-        output: stage.output,
+        format,
         limits: settled.limits,
         exit_grace: settled.exit_grace,
         allow_setuid: settled.allow_setuid,
@@ -420,23 +420,35 @@ fn check_user(
     Ok(user.to_owned())
 }
 
-fn check_formats(stage: &StageOffer, rule: Option<&AppRule>, facts: &Facts) -> Result<(), Refusal> {
-    for (what, format) in [("reads", stage.input), ("writes", stage.output)] {
-        let wanted = || format!("{what} {format}");
+/// What the app reads and writes: what its owner says, else what is asked. Whether that fits its neighbours is seen by the entry.
+fn check_formats(
+    stage: &StageOffer,
+    rule: Option<&AppRule>,
+    facts: &Facts,
+) -> Result<AppFormat, Refusal> {
+    let format = AppFormat {
+        reads: rule.and_then(|rule| rule.reads).unwrap_or(stage.input),
+        writes: rule.and_then(|rule| rule.writes).unwrap_or(stage.output),
+    };
+    for (what, format, wiring) in [
+        ("reads", format.reads, stage.stdin),
+        ("writes", format.writes, stage.stdout),
+    ] {
         if !facts.formats.contains(&format) {
-            return Err(refuse("format", wanted(), "a node that cannot carry it").hint("-f bytes"));
+            let wanted = format!("{what} {format}");
+            return Err(refuse("format", wanted, "a node that cannot carry it").hint("-f bytes"));
         }
-        if let Some(own) = rule.and_then(|rule| rule.format)
-            && own != format
-        {
+        // On a kernel pipe between two apps nobody could look at the objects.
+        if format != Format::Bytes && wiring == Wiring::Joined {
+            let wanted = format!("{what} bytes");
             return Err(
-                refuse("format", wanted(), format!("`{}` {what} {own}", stage.app))
+                refuse("format", wanted, format!("`{}` {what} {format}", stage.app))
                     .word(0)
-                    .hint(format!("-f {own}")),
+                    .hint(format!("-f {format}")),
             );
         }
     }
-    Ok(())
+    Ok(format)
 }
 
 /// The locale that sorts and classifies, as the C library chooses it.

@@ -176,7 +176,7 @@ pub const PARAMETERS: &[Parameter] = &[
         "format",
         Side::Client,
         Side::Both,
-        "both ends of every link name the same, and the app's rule too",
+        "the ends of every link fit: the same, or JSON and YAML; bytes meet objects only with `-o mix-formats`",
         "what flows along a link",
     ),
     row(

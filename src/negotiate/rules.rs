@@ -59,8 +59,10 @@ pub struct AppRule {
     pub args: ArgRules,
     /// The user it runs as, before [`Rules::run_as`].
     pub run_as: Option<String>,
-    /// What it reads and writes.
-    pub format: Option<Format>,
+    /// What it reads, where the owner knows.
+    pub reads: Option<Format>,
+    /// What it writes, where the owner knows.
+    pub writes: Option<Format>,
     /// Where its version is known from.
     pub version: Option<VersionSource>,
     /// Variables taken from a client, as globs, beside [`Rules::env_accept`].

@@ -20,6 +20,7 @@ pub use self::{
     error::{BadObject, Problem},
     plan::{
         Entry, Layout, Limits, MAX_DEPTH, MAX_OBJECT, Metadata, OnBadObject, OnNonObject, Plan,
+        UnknownWay,
     },
     transform::Transform,
 };

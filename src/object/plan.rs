@@ -1,7 +1,10 @@
 //! What is to be done with the objects of a stream.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use thiserror::Error;
 
 use crate::media::{Format, Naming, Style};
 
@@ -91,6 +94,50 @@ pub struct Metadata {
     members: String,
     /// The same as whole lines of a YAML block mapping, without indentation, each with its line feed.
     lines: String,
+}
+
+/// A text that names no such way to treat objects.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{text}` is not one of {ways}")]
+pub struct UnknownWay {
+    text: String,
+    ways: &'static str,
+}
+
+// === impl OnNonObject ===
+
+impl FromStr for OnNonObject {
+    type Err = UnknownWay;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "pass" => Ok(Self::Pass),
+            "wrap" => Ok(Self::Wrap),
+            "error" => Ok(Self::Error),
+            other => Err(UnknownWay {
+                text: other.to_owned(),
+                ways: "pass, wrap and error",
+            }),
+        }
+    }
+}
+
+// === impl OnBadObject ===
+
+impl FromStr for OnBadObject {
+    type Err = UnknownWay;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "fail" => Ok(Self::Fail),
+            "skip" => Ok(Self::Skip),
+            "pass" => Ok(Self::Pass),
+            other => Err(UnknownWay {
+                text: other.to_owned(),
+                ways: "fail, skip and pass",
+            }),
+        }
+    }
 }
 
 // === impl Limits ===

@@ -36,6 +36,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
             "schedule",
             "negotiate",
             "wire",
+            "object",
             "transport",
             "dpipes_discovery",
         ],
@@ -84,6 +85,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
             "wire",
             "daemon",
             "negotiate::rules",
+            "object",
         ],
     ),
 ];

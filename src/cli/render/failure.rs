@@ -8,6 +8,7 @@ use crate::{
     },
     expr,
     id::{NodeId, StageNumber},
+    media::Format,
     wire::message::{
         Ending, Exit, Failure, LinkEnd, LinkEndpoint, Outcome, Refusal, RefusalKind, SourceView,
         StageRecord, Tried,
@@ -154,6 +155,26 @@ fn of_failure(failure: &Failure, scene: Scene<'_>) -> Message {
             }
             .with_help("the output is not to be trusted; run again, and please report it")
         }
+        Failure::BadObject {
+            from,
+            app,
+            node,
+            to,
+            format,
+            number,
+            offset,
+            problem,
+        } => bad_object(
+            Bad {
+                from: *from,
+                app,
+                node: node.as_ref(),
+                to: *to,
+                format: *format,
+            },
+            format!("object {number}, byte {}: {problem}", count(*offset)),
+            scene,
+        ),
         Failure::StatusUnknown { stage, detail } => {
             let message =
                 Message::new(format!("the status of stage {stage} never came ({detail})"));
@@ -238,6 +259,39 @@ fn no_such_app(
     .with_help(help)
 }
 
+/// Who wrote what is no object, and who was to read it.
+struct Bad<'a> {
+    from: LinkEndpoint,
+    app: &'a str,
+    node: Option<&'a NodeId>,
+    to: LinkEndpoint,
+    format: Format,
+}
+
+fn bad_object(bad: Bad<'_>, problem: String, scene: Scene<'_>) -> Message {
+    let format = bad.format.to_string().to_uppercase();
+    let to = match bad.to {
+        LinkEndpoint::Client => "the output".to_owned(),
+        LinkEndpoint::Stage(stage) => format!("stage {stage}"),
+    };
+    match bad.from {
+        LinkEndpoint::Client => Message {
+            lines: vec![problem],
+            ..Message::new(format!("standard input, for {to}, is not {format}"))
+        }
+        .with_help("if it is not meant for the pipe: -n; what it is: --format-in; to go on past bad objects: -o on-bad-object=skip"),
+        LinkEndpoint::Stage(stage) => {
+            let node = bad.node.map(|node| format!(" on {node}")).unwrap_or_default();
+            let app = bad.app;
+            let what = format!("stage {stage} `{app}`{node} wrote something that is not {format}");
+            at_word(Message::new(what), scene, stage, 0, problem).with_help(format!(
+                "if `{app}` does not write {format}: --app-format {app}={}:bytes; to go on past bad objects: -o on-bad-object=skip",
+                bad.format
+            ))
+        }
+    }
+}
+
 fn no_registry(sources: &[SourceView]) -> Message {
     let unread: Vec<&str> = sources
         .iter()
@@ -276,6 +330,10 @@ fn refused(node: Option<&NodeId>, address: &str, refusal: &Refusal, scene: Scene
     let label = match (refusal.wanted.is_empty(), refusal.got.is_empty()) {
         (_, true) => format!("asked for {}", refusal.wanted),
         (true, false) => refusal.got.clone(),
+        // Two ends of a link, of which neither was asked for in so many words.
+        (false, false) if refusal.wanted.starts_with('`') => {
+            format!("{}, but {}", refusal.wanted, refusal.got)
+        }
         (false, false) => format!("asked for `{}`; there: {}", refusal.wanted, refusal.got),
     };
     let mut message = match refusal.stage {

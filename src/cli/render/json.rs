@@ -121,7 +121,7 @@ fn stage(record: &StageRecord) -> Value {
         Exit::Signal(signal) => (None, Some(signal)),
         Exit::NotStarted | Exit::Unknown => (None, None),
     };
-    json!({
+    let mut stage = json!({
         "n": record.stage,
         "app": record.app,
         "node": record.node,
@@ -136,5 +136,9 @@ fn stage(record: &StageRecord) -> Value {
         "output": record.output,
         "elapsed_ms": record.elapsed_ms,
         "rusage": { "user_ms": record.user_ms, "system_ms": record.system_ms },
-    })
+    });
+    if let Some(objects) = &record.objects {
+        stage["objects"] = json!(objects);
+    }
+    stage
 }

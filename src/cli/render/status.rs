@@ -1,6 +1,9 @@
 //! How a run ended: the line of `--print-status` and the table of `--joblog`.
 
-use super::text::{bytes, seconds, signal};
+use super::{
+    objects,
+    text::{bytes, seconds, signal},
+};
 use crate::{
     cli::exit,
     wire::message::{Exit, Outcome, StageRecord},
@@ -12,12 +15,15 @@ pub(crate) fn line(outcome: &Outcome) -> String {
         .stages
         .iter()
         .map(|stage| {
+            let objects = stage.objects.as_ref();
+            let objects = objects.map(|counts| format!(" ({})", objects::counted(counts)));
             format!(
-                "{}:{}@{} {}",
+                "{}:{}@{} {}{}",
                 stage.stage,
                 stage.app,
                 stage.node,
-                exit_word(stage.exit)
+                exit_word(stage.exit),
+                objects.unwrap_or_default()
             )
         })
         .collect();

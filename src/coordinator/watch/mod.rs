@@ -320,6 +320,31 @@ impl<'a> Watch<'a> {
                 })
                 .await;
             }
+            FromNode::BadObject {
+                from,
+                to,
+                format,
+                number,
+                offset,
+                problem,
+            } => {
+                let writer = match from {
+                    LinkEndpoint::Client => None,
+                    LinkEndpoint::Stage(stage) => Some(stage),
+                };
+                let place = |stage: StageNumber| self.places.get(stage.index()).cloned();
+                self.fail(Failure::BadObject {
+                    from,
+                    app: writer.map_or_else(String::new, |stage| self.app(stage)),
+                    node: writer.and_then(place),
+                    to: LinkEndpoint::Stage(to),
+                    format,
+                    number,
+                    offset,
+                    problem,
+                })
+                .await;
+            }
             FromNode::LinkLost {
                 from,
                 to,
@@ -545,6 +570,7 @@ fn describe(failure: &Failure) -> String {
         Failure::LimitReached {
             stage, app, limit, ..
         } => format!("stage {stage} `{app}` reached its limit, {limit}"),
+        Failure::BadObject { format, .. } => format!("what was written was no {format}"),
         Failure::Aborted { reason, .. } => reason.clone(),
         Failure::Entry { detail } => detail.clone(),
         _ => "the run failed".to_owned(),

@@ -9,8 +9,9 @@ fn accept(agreed: &Agreed) -> Accept {
         user: agreed.user.clone(),
         cwd: "/".to_owned(),
         locale: agreed.locale.clone(),
-        input: agreed.input,
-        output: agreed.output,
+        input: agreed.format.reads,
+        output: agreed.format.writes,
+        naming: None,
         isolation: "pgroup".to_owned(),
         dropped_env: agreed.dropped_env,
         pid: Some(1),
@@ -60,7 +61,7 @@ fn accepted(answer: &mut Answer, index: usize) -> &mut Accept {
 
 #[track_caller]
 fn disagrees(asked: &[Asked], answers: &[Answer], parameter: &str) -> Disagreement {
-    let disagreement = check_answers(asked, answers).expect_err("a disagreement");
+    let disagreement = check_answers(asked, answers, Ends::default()).expect_err("a disagreement");
     assert_eq!(
         disagreement.refused[0].refusal.parameter, parameter,
         "{disagreement:?}"
@@ -71,7 +72,7 @@ fn disagrees(asked: &[Asked], answers: &[Answer], parameter: &str) -> Disagreeme
 #[test]
 fn all_agree_and_each_node_finds_its_own_stages_in_the_terms() {
     let asked = asked(json!({"options": {"nice": "5"}}));
-    let agreement = check_answers(&asked, &answers(&asked)).unwrap();
+    let agreement = check_answers(&asked, &answers(&asked), Ends::default()).unwrap();
     let nodes: Vec<_> = agreement
         .terms
         .stages
@@ -171,8 +172,68 @@ fn formats_fit_along_every_link() {
     asked[1].offer.stages[0].output = Format::Json;
     let refused = disagrees(&asked, &answers(&asked), "format").refused;
     assert_eq!(refused[0].stages, [StageNumber::new(3)]);
+    let refusal = &refused[0].refusal;
+    assert_eq!(
+        (refusal.wanted.as_str(), refusal.got.as_str()),
+        ("`uniq` reads bytes", "`sort` writes json")
+    );
+    for reads in [Format::Json, Format::Yaml] {
+        asked[0].offer.stages[1].input = reads;
+        assert!(check_answers(&asked, &answers(&asked), Ends::default()).is_ok());
+    }
+    asked[0].offer.stages[1].input = Format::Bytes;
+    let mixed = Ends {
+        mixed: true,
+        ..Ends::default()
+    };
+    assert!(check_answers(&asked, &answers(&asked), mixed).is_ok());
+}
+
+#[test]
+fn formats_fit_at_the_clients_ends() {
+    let asked = asked(json!({}));
+    let ends = |input, output| Ends {
+        input,
+        output,
+        mixed: false,
+    };
+    let refusal = |ends| {
+        let disagreement = check_answers(&asked, &answers(&asked), ends).unwrap_err();
+        let refused = &disagreement.refused[0];
+        (
+            refused.stages.clone(),
+            refused.refusal.wanted.clone(),
+            refused.refusal.got.clone(),
+        )
+    };
+    assert_eq!(
+        refusal(ends(Format::Json, None)),
+        (
+            vec![StageNumber::FIRST],
+            "`cat` reads bytes".to_owned(),
+            "the client writes json".to_owned()
+        )
+    );
+    assert_eq!(
+        refusal(ends(Format::Bytes, Some(Format::Yaml))),
+        (
+            vec![StageNumber::new(3)],
+            "the client reads yaml".to_owned(),
+            "`uniq` writes bytes".to_owned()
+        )
+    );
+}
+
+#[test]
+fn the_terms_tell_every_node_what_its_neighbours_write() {
+    let mut asked = asked(json!({}));
+    asked[1].offer.stages[0].output = Format::Json;
     asked[0].offer.stages[1].input = Format::Json;
-    assert!(check_answers(&asked, &answers(&asked)).is_ok());
+    let terms = check_answers(&asked, &answers(&asked), Ends::default())
+        .unwrap()
+        .terms;
+    let outputs: Vec<Format> = terms.stages.iter().map(|place| place.output).collect();
+    assert_eq!(outputs, [Format::Bytes, Format::Json, Format::Bytes]);
 }
 
 #[test]
@@ -182,7 +243,9 @@ fn different_locales_are_a_note_and_on_request_a_refusal() {
         let mut answers = answers(&asked);
         accepted(&mut answers[1], 0).locale = "de_DE.UTF-8".to_owned();
         if agrees {
-            let notes = check_answers(&asked, &answers).unwrap().notes;
+            let notes = check_answers(&asked, &answers, Ends::default())
+                .unwrap()
+                .notes;
             assert_eq!(notes.len(), 1);
             assert!(
                 notes[0].contains("`de_DE.UTF-8` for sort@b")
@@ -209,7 +272,7 @@ fn a_busy_node_is_passing_and_a_rule_is_not() {
         hint: None,
     };
     answers[0].stages = vec![StageAnswer::Refuse(busy.clone()); 2];
-    let passing = check_answers(&asked, &answers).unwrap_err();
+    let passing = check_answers(&asked, &answers, Ends::default()).unwrap_err();
     assert!(passing.is_passing());
     assert_eq!((passing.refused.len(), passing.excluded().count()), (1, 2));
     let forbidden = Refusal {
@@ -218,7 +281,7 @@ fn a_busy_node_is_passing_and_a_rule_is_not() {
         ..busy
     };
     answers[1].stages = vec![StageAnswer::Refuse(forbidden)];
-    let both = check_answers(&asked, &answers).unwrap_err();
+    let both = check_answers(&asked, &answers, Ends::default()).unwrap_err();
     assert!(!both.is_passing());
     assert_eq!(
         both.refused[0].node,
@@ -251,7 +314,7 @@ proptest! {
         answers[answer].stages[index] = StageAnswer::Refuse(Refusal {
             stage: Some(number), parameter: "app".to_owned(), wanted: "x".to_owned(), got: "y".to_owned(), kind, word: None, hint: None,
         });
-        let disagreement = check_answers(&asked, &answers).unwrap_err();
+        let disagreement = check_answers(&asked, &answers, Ends::default()).unwrap_err();
         let excluded: Vec<_> = disagreement.excluded().collect();
         prop_assert_eq!(excluded, vec![(number, asked[answer].node.clone())]);
     }
@@ -267,7 +330,7 @@ proptest! {
             if swap {
                 answers.reverse();
             }
-            check_answers(&asked, &answers).unwrap()
+            check_answers(&asked, &answers, Ends::default()).unwrap()
         };
         let (one, two) = (agreement(&user, attempt, swap), agreement(&other_user, other_attempt, false));
         let same = (&user, attempt) == (&other_user, other_attempt);

@@ -81,7 +81,7 @@ fn facts() -> Facts {
         .into(),
         user: "ann".to_owned(),
         options: ["window".to_owned()].into(),
-        formats: vec![Format::Bytes, Format::Json],
+        formats: vec![Format::Bytes, Format::Json, Format::Yaml],
         ..Facts::default()
     }
 }

@@ -335,21 +335,38 @@ fn formats_fit_the_node_and_the_app() {
         )
     };
     assert!(ask("json", "bytes", &Rules::default()).is_ok());
-    refused(ask("yaml", "bytes", &Rules::default()), "format", Forbidden);
+    let old = Facts {
+        formats: vec![Format::Bytes],
+        ..facts()
+    };
+    let yaml = stage(1, &["sort"], json!({"input": "yaml"}));
+    refused(check(yaml, &Rules::default(), &old), "format", Forbidden);
     let json_only = named(
         "sort",
         AppRule {
-            format: Some(Format::Json),
+            reads: Some(Format::Json),
+            writes: Some(Format::Bytes),
             ..AppRule::default()
         },
     );
-    assert!(ask("json", "json", &json_only).is_ok());
-    assert_eq!(
-        refused(ask("json", "bytes", &json_only), "format", Forbidden)
-            .hint
-            .as_deref(),
-        Some("-f json")
+    // What the owner says of the app counts; whether that fits is the entry's to see.
+    let agreed = ask("bytes", "json", &json_only).unwrap().format;
+    assert_eq!((agreed.reads, agreed.writes), (Format::Json, Format::Bytes));
+    let joined = json!({"stdout": "joined"});
+    let pair = offer(vec![
+        stage(1, &["cat"], joined),
+        stage(2, &["sort"], json!({"stdin": "joined"})),
+    ]);
+    let both = Rules {
+        others: Others::Allow,
+        ..json_only
+    };
+    let refusal = refused(
+        check_offer(&pair, &both, &facts()).remove(1),
+        "format",
+        Forbidden,
     );
+    assert_eq!(refusal.hint.as_deref(), Some("-f json"));
 }
 
 #[test]

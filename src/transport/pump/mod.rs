@@ -1,6 +1,7 @@
 //! Between pipes and streams: the only place that knows both.
 //!
-//! [`send_pipe`] empties a pipe into a stream, [`receive_pipe`] a stream into a pipe. Both copy through memory; what they promise does not
+//! [`send_pipe`] empties a pipe into a stream, [`receive_pipe`] a stream into a pipe, [`receive_through`] with a [`Filter`] in between.
+//! All copy through memory; what they promise does not
 //! depend on it. No timer is involved: what can be read now goes out now, and larger pieces come by themselves under load.
 //!
 //! A pipe cannot say "error", so the write end of a pipe whose stream did not finish is handed back **open**: closing it would tell the
@@ -9,14 +10,16 @@
 //! The pipes must be the caller's own. They are set non-blocking, which would be felt by whoever shares the open file, so a descriptor
 //! that came from the user's shell must never be given to these functions.
 
+mod filter;
 mod grow;
 mod meter;
 mod receive;
 mod send;
 
 pub use self::{
+    filter::{Filter, Spoilt},
     meter::Meter,
-    receive::{ReceiveEnd, receive_pipe},
+    receive::{ReceiveEnd, receive_pipe, receive_through},
     send::{SendEnd, send_pipe},
 };
 

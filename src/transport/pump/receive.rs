@@ -6,11 +6,18 @@ use bytes::{Buf, Bytes};
 use tokio::{io::Interest, net::unix::pipe::Sender};
 use tokio_util::sync::CancellationToken;
 
-use super::{grow::Grower, meter::Meter};
+use super::{
+    filter::{Filter, Spoilt},
+    grow::Grower,
+    meter::Meter,
+};
 use crate::transport::{Lost, ReadError, RecvStream, code};
 
 /// A pipe that cannot take a piece of this length is short of room.
 const LARGE: usize = 16 << 10;
+
+/// What a filter's output keeps for the next one. One long object must not hold its memory until the pipe ends.
+const KEPT: usize = 1 << 20;
 
 /// How the filling of a pipe ended.
 ///
@@ -57,6 +64,13 @@ pub enum ReceiveEnd {
         /// The pipe, open.
         pipe: OwnedFd,
     },
+    /// The filter could make nothing of what came; the stream was stopped.
+    Spoilt {
+        /// Bytes that the filter had taken.
+        bytes: u64,
+        /// The pipe, open.
+        pipe: OwnedFd,
+    },
     /// The pipe could not be written, for another reason than that nobody reads it; the stream was stopped.
     WriteFailed {
         /// Bytes written to the pipe until then.
@@ -72,6 +86,7 @@ enum End {
     ReaderGone,
     Aborted,
     Broken(ReadError),
+    Spoilt,
     WriteFailed(io::Error),
 }
 
@@ -82,10 +97,31 @@ enum End {
 ///
 /// Dropped before it returns, the stream is stopped and the pipe **closed**; cancel `aborting` instead to get it back open.
 pub async fn receive_pipe(
+    stream: RecvStream,
+    pipe: OwnedFd,
+    meter: Arc<Meter>,
+    aborting: CancellationToken,
+) -> ReceiveEnd {
+    receive(stream, pipe, meter, aborting, None).await
+}
+
+/// The same, but the pipe gets what `filter` makes of the stream. Bytes are counted as they came, once what became of them is in the pipe.
+pub async fn receive_through(
+    filter: &mut dyn Filter,
+    stream: RecvStream,
+    pipe: OwnedFd,
+    meter: Arc<Meter>,
+    aborting: CancellationToken,
+) -> ReceiveEnd {
+    receive(stream, pipe, meter, aborting, Some(filter)).await
+}
+
+async fn receive(
     mut stream: RecvStream,
     pipe: OwnedFd,
     meter: Arc<Meter>,
     aborting: CancellationToken,
+    filter: Option<&mut dyn Filter>,
 ) -> ReceiveEnd {
     let pipe = match Sender::from_owned_fd(pipe) {
         Ok(pipe) => pipe,
@@ -94,8 +130,19 @@ pub async fn receive_pipe(
             return ReceiveEnd::WriteFailed { bytes: 0, error };
         }
     };
-    let mut bytes = 0;
-    let end = fill(&mut stream, &pipe, &meter, &aborting, &mut bytes).await;
+    let mut filling = Filling {
+        stream: &mut stream,
+        pipe: &pipe,
+        meter: &meter,
+        aborting: &aborting,
+        grower: Grower::default(),
+        bytes: 0,
+    };
+    let end = match filter {
+        None => filling.fill().await,
+        Some(filter) => filling.fill_through(filter).await,
+    };
+    let bytes = filling.bytes;
     let (end, pipe) = match (end, pipe.into_nonblocking_fd()) {
         (End::WriteFailed(error), _) | (_, Err(error)) => {
             stream.stop(code::FAILED, &format!("cannot write the pipe: {error}"));
@@ -116,6 +163,10 @@ pub async fn receive_pipe(
             stream.stop(code::CANCELLED, "aborted");
             ReceiveEnd::Aborted { bytes, pipe }
         }
+        End::Spoilt => {
+            stream.stop(code::CANCELLED, "what came is not what was agreed");
+            ReceiveEnd::Spoilt { bytes, pipe }
+        }
         End::Broken(ReadError::Reset { code, reason }) => ReceiveEnd::Reset {
             bytes,
             code,
@@ -126,75 +177,118 @@ pub async fn receive_pipe(
     }
 }
 
-async fn fill(
-    stream: &mut RecvStream,
-    pipe: &Sender,
-    meter: &Meter,
-    aborting: &CancellationToken,
-    bytes: &mut u64,
-) -> End {
-    let mut grower = Grower::default();
-    loop {
-        // All branches are cancel safe.
-        let mut piece = tokio::select! {
-            biased;
-            () = aborting.cancelled() => return End::Aborted,
-            () = reader_gone(pipe) => return End::ReaderGone,
-            received = stream.recv() => match received {
-                Ok(Some(piece)) => piece,
-                Ok(None) => return End::Finished,
-                Err(error) => return End::Broken(error),
-            },
-        };
-        if let Err(end) = put(
-            &mut piece,
-            stream,
-            pipe,
-            meter,
-            aborting,
-            bytes,
-            &mut grower,
-        )
-        .await
-        {
-            return end;
-        }
-    }
+/// A pipe that is being filled.
+struct Filling<'a> {
+    stream: &'a mut RecvStream,
+    pipe: &'a Sender,
+    meter: &'a Meter,
+    aborting: &'a CancellationToken,
+    grower: Grower,
+    bytes: u64,
 }
 
-/// Writes one piece.
-async fn put(
-    piece: &mut Bytes,
-    stream: &RecvStream,
-    pipe: &Sender,
-    meter: &Meter,
-    aborting: &CancellationToken,
-    bytes: &mut u64,
-    grower: &mut Grower,
-) -> Result<(), End> {
-    while !piece.is_empty() {
-        match pipe.try_write(piece) {
-            Ok(written) => {
-                piece.advance(written);
-                *bytes += written as u64;
-                meter.add(written);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                grower.note(pipe, piece.len() >= LARGE);
-                tokio::select! {
-                    biased;
-                    () = aborting.cancelled() => return Err(End::Aborted),
-                    error = stream.broken() => return Err(End::Broken(error)),
-                    ready = pipe.writable() => ready.map_err(End::WriteFailed)?,
+// === impl Filling ===
+
+impl Filling<'_> {
+    async fn fill(&mut self) -> End {
+        loop {
+            let mut piece = match self.next().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return End::Finished,
+                Err(end) => return end,
+            };
+            while !piece.is_empty() {
+                match self.put(&piece).await {
+                    Ok(written) => {
+                        piece.advance(written);
+                        self.count(written);
+                    }
+                    Err(end) => return end,
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Err(End::ReaderGone);
-            }
-            Err(error) => return Err(End::WriteFailed(error)),
         }
     }
-    Ok(())
+
+    async fn fill_through(&mut self, filter: &mut dyn Filter) -> End {
+        let mut output = Vec::new();
+        loop {
+            let piece = match self.next().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => {
+                    let finished = filter.finish(&mut output);
+                    if let Err(end) = self.put_all(&mut output).await {
+                        return end;
+                    }
+                    return match finished {
+                        Ok(()) => End::Finished,
+                        Err(Spoilt) => End::Spoilt,
+                    };
+                }
+                Err(end) => return end,
+            };
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let before = rest.len();
+                let pushed = filter.push(&mut rest, &mut output);
+                if let Err(end) = self.put_all(&mut output).await {
+                    return end;
+                }
+                self.count(before - rest.len());
+                if pushed == Err(Spoilt) {
+                    return End::Spoilt;
+                }
+            }
+        }
+    }
+
+    /// What the stream brings next. All branches are cancel safe.
+    async fn next(&mut self) -> Result<Option<Bytes>, End> {
+        tokio::select! {
+            biased;
+            () = self.aborting.cancelled() => Err(End::Aborted),
+            () = reader_gone(self.pipe) => Err(End::ReaderGone),
+            received = self.stream.recv() => received.map_err(End::Broken),
+        }
+    }
+
+    /// Writes all, and leaves the buffer empty.
+    async fn put_all(&mut self, output: &mut Vec<u8>) -> Result<(), End> {
+        let mut rest = &output[..];
+        while !rest.is_empty() {
+            let written = self.put(rest).await?;
+            rest = &rest[written..];
+        }
+        output.clear();
+        output.shrink_to(KEPT);
+        Ok(())
+    }
+
+    /// Writes some.
+    async fn put(&mut self, piece: &[u8]) -> Result<usize, End> {
+        loop {
+            match self.pipe.try_write(piece) {
+                Ok(written) => return Ok(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.grower.note(self.pipe, piece.len() >= LARGE);
+                    tokio::select! {
+                        biased;
+                        () = self.aborting.cancelled() => return Err(End::Aborted),
+                        error = self.stream.broken() => return Err(End::Broken(error)),
+                        ready = self.pipe.writable() => ready.map_err(End::WriteFailed)?,
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(End::ReaderGone);
+                }
+                Err(error) => return Err(End::WriteFailed(error)),
+            }
+        }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.meter.add(bytes);
+    }
 }
 
 /// Waits until nobody reads the pipe any more. The kernel reports it on the write end by itself, also when nothing is written.

@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{LinkEndpoint, Refusal, SourceView, StageRecord};
-use crate::id::{NodeId, StageNumber};
+use crate::{
+    id::{NodeId, StageNumber},
+    media::Format,
+};
 
 /// How a run ended. The client makes the exit status of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +123,25 @@ pub enum Failure {
         detail: String,
         /// Bytes that had reached the client's stdout.
         delivered: u64,
+    },
+    /// What was written is no object of the agreed format. Status 125.
+    BadObject {
+        /// Who wrote it.
+        from: LinkEndpoint,
+        /// Its app; empty for the client.
+        app: String,
+        /// Its node; `None` for the client.
+        node: Option<NodeId>,
+        /// Who was to read it.
+        to: LinkEndpoint,
+        /// What it should have been.
+        format: Format,
+        /// Which object, counted from 1.
+        number: u64,
+        /// Where in what was written, in bytes from 0.
+        offset: u64,
+        /// What was wrong.
+        problem: String,
     },
     /// Both ends of a link ended it, but their counts differ. Status 125.
     Unbalanced {

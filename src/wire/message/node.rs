@@ -1,7 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Exit, LinkEndpoint, Offer, StageProgress, StageRecord};
-use crate::id::{Attempt, NodeId, PipeId, StageNumber};
+use crate::{
+    id::{Attempt, NodeId, PipeId, StageNumber},
+    media::{Format, Naming},
+};
 
 /// What an entry says to a node about one pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,21 @@ pub enum FromNode {
         /// Why.
         detail: String,
     },
+    /// What came to a stage was no object; the pipe is being ended on this node.
+    BadObject {
+        /// Who wrote it.
+        from: LinkEndpoint,
+        /// The stage that was to read it.
+        to: StageNumber,
+        /// What it should have been.
+        format: Format,
+        /// Which object, counted from 1.
+        number: u64,
+        /// Where in what was written, in bytes from 0.
+        offset: u64,
+        /// What was wrong.
+        problem: String,
+    },
     /// Bytes so far, a few times a second, when the offer asked for it.
     Progress {
         /// One entry for each running stage.
@@ -104,6 +122,9 @@ pub struct Terms {
     pub attempt: Attempt,
     /// The entry: it feeds the first stage and reads the last.
     pub entry: NodeId,
+    /// What the entry feeds the first stage with.
+    #[serde(default)]
+    pub input: Format,
     /// The stages in order.
     pub stages: Vec<Place>,
 }
@@ -119,4 +140,10 @@ pub struct Place {
     pub addresses: Vec<String>,
     /// SHA-256 of the stage's offer and the accept, so that "agreed" has one meaning.
     pub digest: String,
+    /// What it writes.
+    #[serde(default)]
+    pub output: Format,
+    /// What the metadata are called that it may hand on; absent where it reads bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<Naming>,
 }

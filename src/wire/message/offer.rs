@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{Attempt, NodeId, PipeId, StageNumber},
-    media::Format,
+    media::{Format, Naming},
     word::Word,
 };
 
@@ -74,10 +74,10 @@ pub struct StageOffer {
     /// The working directory, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
-    /// What it reads.
+    /// What it is to read, unless the node knows that the app reads something else.
     #[serde(default)]
     pub input: Format,
-    /// What it writes.
+    /// What it is to write, unless the node knows that the app writes something else.
     #[serde(default)]
     pub output: Format,
     /// Whether its stderr joins its stdout (`|&`).
@@ -171,6 +171,9 @@ pub struct Accept {
     /// What it writes.
     #[serde(default)]
     pub output: Format,
+    /// What the metadata in its objects are called; absent where it reads bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<Naming>,
     /// How its processes are kept together: `cgroup` or `pgroup`.
     #[serde(default)]
     pub isolation: String,

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{NodeId, StageNumber};
+use crate::{
+    id::{NodeId, StageNumber},
+    media::Counts,
+};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,9 @@ pub struct StageRecord {
     /// Bytes of stderr sent to the entry; nothing is sent when nobody wants it.
     #[serde(default)]
     pub bytes_err: Option<u64>,
+    /// Objects it was given, where it reads objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Counts>,
     /// How its input ended.
     #[serde(default)]
     pub input: LinkEnd,
@@ -116,6 +122,7 @@ impl StageRecord {
             bytes_in: None,
             bytes_out: None,
             bytes_err: None,
+            objects: None,
             input: LinkEnd::Unknown,
             output: LinkEnd::Unknown,
             elapsed_ms: None,

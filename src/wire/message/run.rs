@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Accept, Load, Outcome, StageProgress};
 use crate::{
     id::{NodeId, PipeId, StageNumber},
-    media::Format,
+    media::Formats,
 };
 
 /// What a client says to its entry about a run.
@@ -63,8 +63,8 @@ pub enum RunMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunOptions {
-    /// Format of all links.
-    pub format: Format,
+    /// What flows along the links.
+    pub formats: Formats,
     /// Environment asked for with `-e`, for every stage.
     pub env: Vec<(String, String)>,
     /// What the client merely has: `LANG`, `LC_*`, `TZ`. Embedded: everything.

@@ -1,22 +1,6 @@
-//! What flows along a link: its format, what metadata are called in it, and what was counted.
-
-use std::{fmt, str::FromStr};
+//! Metadata in objects, as far as both sides of a link must know of them.
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
-/// The format of a stream between two apps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Raw bytes, exactly as a local pipe carries them.
-    #[default]
-    Bytes,
-    /// JSON objects with metadata embedded.
-    Json,
-    /// YAML documents with metadata embedded.
-    Yaml,
-}
 
 /// What the metadata are called in an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,36 +40,6 @@ pub struct Counts {
     pub passed: u64,
 }
 
-/// A text that names no format.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is no format: bytes, json and yaml are")]
-pub struct UnknownFormat(pub String);
-
-// === impl Format ===
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Bytes => "bytes",
-            Self::Json => "json",
-            Self::Yaml => "yaml",
-        })
-    }
-}
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "bytes" => Ok(Self::Bytes),
-            "json" => Ok(Self::Json),
-            "yaml" => Ok(Self::Yaml),
-            other => Err(UnknownFormat(other.to_owned())),
-        }
-    }
-}
-
 // === impl Naming ===
 
 impl Naming {
@@ -106,14 +60,24 @@ impl Naming {
             Style::Flat => &self.prefix,
         }
     }
+
+    /// The usual names of a style.
+    #[must_use]
+    pub fn of_style(style: Style) -> Self {
+        let prefix = match style {
+            Style::Nested => "dp.",
+            Style::Flat => "__dp.",
+        };
+        Self {
+            style,
+            name: "__dpipes".to_owned(),
+            prefix: prefix.to_owned(),
+        }
+    }
 }
 
 impl Default for Naming {
     fn default() -> Self {
-        Self {
-            style: Style::Nested,
-            name: "__dpipes".to_owned(),
-            prefix: "dp.".to_owned(),
-        }
+        Self::of_style(Style::default())
     }
 }
