@@ -135,6 +135,9 @@ struct Run<'a> {
     came: u32,
     ended: u32,
     stdout_end: Option<StdoutEnd>,
+    /// The last stage's output, as long as it is not known what is to be done with it: streams overtake each other, so that it may come
+    /// before the plan.
+    early: Option<RecvStream>,
     objects: Option<Counts>,
     interrupts: u32,
     ended_by: Option<Signal>,
@@ -173,6 +176,7 @@ pub async fn run(
         came: 0,
         ended: 0,
         stdout_end: None,
+        early: None,
         objects: None,
         interrupts: 0,
         ended_by: None,
@@ -199,6 +203,9 @@ pub async fn run(
                     run.agreed = Duration::from_millis(elapsed_ms);
                     run.tell(Event::Agreed(stages.clone(), run.agreed));
                     run.plan = stages;
+                    if let Some(stdout) = run.early.take() {
+                        run.take_stdout(stdout);
+                    }
                     if feeds && mode == RunMode::Run {
                         run.feed().await;
                     }
@@ -279,22 +286,13 @@ impl Run<'_> {
 
     fn take(&mut self, purpose: Purpose, stream: RecvStream) {
         match purpose {
-            Purpose::Stdout { pipe } if pipe == self.pipe => match &self.stdout {
-                Some(writer) if self.stdout_end.is_none() => {
-                    self.came += 1;
-                    let pieces = writer.pieces();
-                    // The entry opens this stream after it has told the plan.
-                    let mut objects = self
-                        .plan
-                        .last()
-                        .and_then(|last| self.wanted.transform(last));
-                    self.tasks.spawn(async move {
-                        let end = take_stdout(stream, pieces, objects.as_mut()).await;
-                        Over::Stdout(end, objects.map(|objects| objects.counts()))
-                    });
+            Purpose::Stdout { pipe } if pipe == self.pipe => {
+                if self.plan.is_empty() && self.early.is_none() {
+                    self.early = Some(stream);
+                } else {
+                    self.take_stdout(stream);
                 }
-                _ => stream.stop(code::UNKNOWN_PIPE, "there is one output"),
-            },
+            }
             Purpose::Stderr { pipe, stage, .. } if pipe == self.pipe => {
                 self.came += 1;
                 let events = self.events.clone();
@@ -305,6 +303,21 @@ impl Run<'_> {
             }
             _ => stream.stop(code::UNKNOWN_PIPE, "a client takes no such stream"),
         }
+    }
+
+    /// Brings the last stage's output to the user, now that the plan is known.
+    fn take_stdout(&mut self, stream: RecvStream) {
+        let (Some(writer), Some(last), None) = (&self.stdout, self.plan.last(), &self.stdout_end)
+        else {
+            return stream.stop(code::UNKNOWN_PIPE, "there is one output");
+        };
+        self.came += 1;
+        let pieces = writer.pieces();
+        let mut objects = self.wanted.transform(last);
+        self.tasks.spawn(async move {
+            let end = take_stdout(stream, pieces, objects.as_mut()).await;
+            Over::Stdout(end, objects.map(|objects| objects.counts()))
+        });
     }
 
     /// Tells of the moment; where there is no room it is not worth waiting for.

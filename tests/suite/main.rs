@@ -29,6 +29,7 @@ mod layers;
 mod lost_nodes;
 mod network;
 mod notify;
+mod objects;
 mod refusals;
 mod registries;
 mod resources;
