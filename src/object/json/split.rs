@@ -137,10 +137,7 @@ impl Splitter {
         let room = max.saturating_add(1).saturating_sub(self.held.len());
         let piece = &input[..room.min(input.len())];
         let (at, problem) = match self.scanner.scan(piece) {
-            Scan::Done(end) if end < room => {
-                let text = self.take(input, end);
-                return self.found(gap, text);
-            }
+            Scan::Done(end) if end < room => return self.found(gap, input, end),
             Scan::More if piece.len() < room => {
                 let text = self.take(input, piece.len());
                 self.hold(text);
@@ -153,14 +150,13 @@ impl Splitter {
             ),
             Scan::Bad { at, problem } => (at, problem),
         };
-        if gap.is_empty() {
-            let text = self.take(input, at);
-            self.bad(text, problem)
-        } else {
+        if !gap.is_empty() {
             // The gap has no part in what is wrong. It goes first, and the value is read again.
             self.number -= 1;
-            gap_or_more(gap)
+            return gap_or_more(gap);
         }
+        let text = self.take(input, at);
+        self.bad(text, problem)
     }
 
     /// Behind what is no value, up to the next line feed.
@@ -179,13 +175,21 @@ impl Splitter {
         }
     }
 
-    /// A value whose last part this is.
-    fn found<'a>(&'a mut self, gap: &'a [u8], part: &'a [u8]) -> Cut<'a> {
+    /// A value whose last part is at the front of the input.
+    fn found<'a>(&'a mut self, gap: &'a [u8], input: &mut &'a [u8], end: usize) -> Cut<'a> {
+        let part = &input[..end];
         self.mode = Mode::Between;
         self.join(part);
         let text = if self.is_spent { &self.held } else { part };
         let (number, offset) = (self.number, self.start);
-        if let Err(error) = str::from_utf8(text) {
+        let encoding = str::from_utf8(text);
+        if encoding.is_err() && !gap.is_empty() {
+            self.number -= 1;
+            return gap_or_more(gap);
+        }
+        *input = &input[end..];
+        self.position += end as u64;
+        if let Err(error) = encoding {
             let bad = BadObject {
                 number,
                 offset: offset + error.valid_up_to() as u64,
@@ -266,6 +270,12 @@ impl Splitter {
                 .reserve_exact(doubled.max(length) - self.held.len());
         }
         self.held.extend_from_slice(part);
+    }
+
+    /// Bytes that are set aside for the beginning of a value.
+    #[cfg(test)]
+    pub(in crate::object) const fn memory(&self) -> usize {
+        self.held.capacity()
     }
 
     /// Drops what was handed out last time.

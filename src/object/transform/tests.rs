@@ -6,6 +6,9 @@ use crate::{
     object::{Limits, Metadata, OnNonObject},
 };
 
+mod attacks;
+mod properties;
+
 /// Takes metadata out and puts none in.
 pub(super) fn plain(layout: Layout) -> Plan {
     Plan {
@@ -38,28 +41,32 @@ pub(super) fn metadata() -> Metadata {
     Metadata::new(naming, &[("x", json!(1))])
 }
 
-/// What comes of a stream in pieces of such a size: all that was written, and how it ended.
+/// What comes of a stream in these pieces: all that was written, and how it ended.
+pub(super) fn in_pieces(plan: &Plan, pieces: &[&[u8]]) -> (String, Result<Counts, BadObject>) {
+    let mut transform = Transform::new(plan.clone());
+    let mut out = Vec::new();
+    let mut push = |mut piece: &[u8]| {
+        while !piece.is_empty() {
+            transform.push(&mut piece, &mut out)?;
+        }
+        Ok(())
+    };
+    let pushed = pieces.iter().try_for_each(|piece| push(piece));
+    let result = pushed.and_then(|()| transform.finish(&mut out));
+    let out = String::from_utf8_lossy(&out).into_owned();
+    (out, result.map(|()| transform.counts()))
+}
+
+/// The same, in pieces of such a size.
 pub(super) fn transformed(
     plan: &Plan,
     text: &[u8],
     piece: usize,
 ) -> (String, Result<Counts, BadObject>) {
-    let mut transform = Transform::new(plan.clone());
-    let mut out = Vec::new();
-    let result = text
-        .chunks(piece)
-        .try_for_each(|mut piece| {
-            while !piece.is_empty() {
-                transform.push(&mut piece, &mut out)?;
-            }
-            Ok(())
-        })
-        .and_then(|()| transform.finish(&mut out));
-    let out = String::from_utf8_lossy(&out).into_owned();
-    (out, result.map(|()| transform.counts()))
+    in_pieces(plan, &text.chunks(piece).collect::<Vec<_>>())
 }
 
-/// The same, in one piece and byte by byte, without an error.
+/// What comes of a stream in one piece and byte by byte, without an error.
 pub(super) fn whole(plan: &Plan, text: &str) -> (String, Counts) {
     let (out, counts) = transformed(plan, text.as_bytes(), usize::MAX);
     assert_eq!(
