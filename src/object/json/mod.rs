@@ -4,6 +4,8 @@
 //! Texts are one after the other with white space between them or not, so lines, concatenated values and pretty-printed ones are all read.
 //! Two that would merge, as `12` and `true` do, need something between them.
 
+#[cfg(test)]
+mod conformance;
 mod edit;
 mod levels;
 mod members;
