@@ -15,6 +15,7 @@ mod error;
 mod json;
 mod plan;
 mod transform;
+mod yaml;
 
 pub use self::{
     error::{BadObject, Problem},
