@@ -211,15 +211,19 @@ fn in_flow<'a>(
     let mut start = open;
     // The comma of the last entry that stays.
     let mut kept_comma = None;
+    // Whether none that stays came yet.
+    let mut is_leading = true;
     for (at, entry) in entries.iter().enumerate() {
         let next = entries.get(at + 1);
         let comma = find_comma(text, entry.end, next.map_or(root.end, |next| next.key));
         let end = match (comma, next) {
+            (Some(comma), _) if entry.is_covered && is_leading => behind_blank(text, comma + 1),
             (Some(comma), _) => comma + 1,
             (None, None) => root.end,
             (None, Some(next)) => return Err(not_found(next.key)),
         };
         if !entry.is_covered {
+            is_leading = false;
             kept_comma = comma;
         } else {
             if let (Some(kept), None) = (kept_comma, next)
@@ -238,6 +242,14 @@ fn in_flow<'a>(
         start = end;
     }
     Ok(splices)
+}
+
+/// Behind the blank that parts what stood first from what comes first now. One before a comment has to stay.
+fn behind_blank(text: &[u8], at: usize) -> usize {
+    match text.get(at..) {
+        Some([b' ', next, ..]) if *next != b'#' => at + 1,
+        _ => at,
+    }
 }
 
 /// Takes out a comma, which stands right before the first of those splices that follow on each other at the end.
