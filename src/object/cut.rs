@@ -36,3 +36,12 @@ pub(super) enum Cut<'a> {
         text: &'a [u8],
     },
 }
+
+/// What was done with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edited {
+    /// Whether members at its root were taken out.
+    pub(super) replaced: bool,
+    /// Whether its root is an object.
+    pub(super) object: bool,
+}

@@ -1,10 +1,9 @@
 //! One edge of a pipe: objects as one app writes them, and as the next one reads them.
 
-use super::{
-    BadObject, Layout, OnBadObject, Plan, Problem,
-    cut::Cut,
-    json::{self, Edited},
-};
+mod work;
+
+use self::work::Work;
+use super::{BadObject, Layout, OnBadObject, Plan, cut::Cut, json, yaml};
 use crate::media::{Counts, Format};
 
 /// What a call appends, unless one object alone is more: enough that calls cost nothing, and little beside the longest object.
@@ -23,12 +22,13 @@ pub struct Transform {
 #[derive(Debug)]
 enum Splitter {
     Json(json::Splitter),
+    Yaml(yaml::Splitter),
 }
 
 /// Writes what was found.
 #[derive(Debug)]
 struct Writer {
-    editor: json::Editor,
+    work: Work,
     layout: Layout,
     on_bad_object: OnBadObject,
     counts: Counts,
@@ -57,17 +57,15 @@ impl Transform {
             true => plan.layout,
             false => Layout::Framed,
         };
-        let editor = json::Editor::new(&plan.remove, plan.add.as_ref(), layout, plan.on_non_object);
         Self {
             splitter: match plan.from {
-                Format::Bytes | Format::Json | Format::Yaml => {
-                    Splitter::Json(json::Splitter::new(plan.limits))
-                }
+                Format::Bytes | Format::Json => Splitter::Json(json::Splitter::new(plan.limits)),
+                Format::Yaml => Splitter::Yaml(yaml::Splitter::new(plan.limits)),
             },
             writer: Writer {
-                editor,
-                layout,
                 on_bad_object: plan.on_bad_object,
+                layout,
+                work: Work::new(plan, layout),
                 counts: Counts::default(),
                 state: State::Whole,
             },
@@ -123,12 +121,14 @@ impl Splitter {
     fn next<'a>(&'a mut self, input: &mut &'a [u8]) -> Cut<'a> {
         match self {
             Self::Json(splitter) => splitter.next(input),
+            Self::Yaml(splitter) => splitter.next(input),
         }
     }
 
     fn finish(&mut self) -> Option<Cut<'_>> {
         match self {
             Self::Json(splitter) => splitter.finish(),
+            Self::Yaml(splitter) => splitter.finish(),
         }
     }
 }
@@ -155,7 +155,7 @@ impl Writer {
             } => {
                 self.gap(gap, out);
                 let whole = out.len();
-                match self.object(text, out) {
+                match self.work.apply(text, out) {
                     Ok(edited) => {
                         self.counts.objects += 1;
                         self.counts.replaced += u64::from(edited.replaced);
@@ -181,10 +181,6 @@ impl Writer {
             }
         }
         Ok(())
-    }
-
-    fn object(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<Edited, (usize, Problem)> {
-        self.editor.edit(text, out)
     }
 
     /// What stands between objects is kept only where all is kept.

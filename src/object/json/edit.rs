@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range};
 use memchr::{memchr, memchr2, memmem::Finder};
 
 use super::{
-    super::{Layout, Metadata, OnNonObject, Problem},
+    super::{Layout, Metadata, OnNonObject, Problem, cut::Edited},
     members::{Members, unescaped},
     spaces,
     swar::find_special,
@@ -21,15 +21,6 @@ pub(in crate::object) struct Editor {
     add: Option<Metadata>,
     layout: Layout,
     on_non_object: OnNonObject,
-}
-
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::object) struct Edited {
-    /// Whether members were taken out.
-    pub(in crate::object) replaced: bool,
-    /// Whether the root is an object.
-    pub(in crate::object) object: bool,
 }
 
 /// Where an edited value goes.

@@ -13,10 +13,7 @@ mod scan;
 mod split;
 mod swar;
 
-pub(super) use self::{
-    edit::{Edited, Editor},
-    split::Splitter,
-};
+pub(super) use self::{edit::Editor, split::Splitter};
 
 /// White space (RFC 8259, section 2).
 const fn is_space(byte: u8) -> bool {

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     media::{Naming, Style},
-    object::{Limits, Metadata, OnNonObject},
+    object::{Limits, Metadata, OnNonObject, Problem},
 };
 
 mod attacks;

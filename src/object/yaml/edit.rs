@@ -1,21 +1,12 @@
 //! Metadata put into the text of a document and taken out of it; the rest stays as it was written.
 
 use super::{
-    super::{Layout, Limits, Metadata, Problem},
+    super::{Layout, Limits, Metadata, Problem, cut::Edited},
     Fault,
     frame::Frame,
     root::{Entry, Kind, Root, root},
 };
 use crate::media::Naming;
-
-/// What became of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::object) struct Edited {
-    /// Whether members were taken out.
-    pub(in crate::object) replaced: bool,
-    /// Whether the root is a mapping. If not, nothing was written.
-    pub(in crate::object) object: bool,
-}
 
 /// A part of a text, with what takes its place.
 struct Splice<'a> {
@@ -27,7 +18,7 @@ struct Splice<'a> {
 }
 
 /// Writes a document with metadata in front of its other members, and without the members that `remove` or the metadata's own naming
-/// cover.
+/// cover. Where the root is no mapping, nothing is written.
 ///
 /// # Errors
 ///

@@ -20,7 +20,7 @@ mod to_json;
 mod tests;
 
 pub(super) use self::{
-    edit::{Edited, edit},
+    edit::edit,
     frame::pass,
     from_json::{from_json, wrap},
     split::Splitter,

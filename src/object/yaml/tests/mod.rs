@@ -7,7 +7,10 @@ mod editing;
 mod splitting;
 
 use super::{
-    super::{Layout, Limits, Metadata, Problem, cut::Cut},
+    super::{
+        Layout, Limits, Metadata, Problem,
+        cut::{Cut, Edited},
+    },
     *,
 };
 use crate::media::{Naming, Style};
