@@ -4,6 +4,7 @@
 //! was found once stays fixed without a fuzzer. None of them trusts its input, and each asserts more than that nothing panics.
 
 pub mod files;
+pub mod json;
 pub mod negotiation;
 pub mod wire;
 pub mod words;
@@ -22,6 +23,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("offer", negotiation::offer),
     ("preface", wire::preface),
     ("session_state", wire::session_state),
+    ("split_json", json::split_json),
     ("terms", negotiation::terms),
     ("version", words::version),
 ];
