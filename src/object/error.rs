@@ -61,7 +61,7 @@ pub enum Problem {
         detail: String,
     },
     /// The other format cannot hold it.
-    #[error("{what} cannot be said in {to}")]
+    #[error("{what} cannot be said in {}", .to.to_string().to_uppercase())]
     Inexpressible {
         /// What it is, as in "a key that is no string".
         what: String,

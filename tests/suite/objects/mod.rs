@@ -4,6 +4,7 @@ mod bad;
 mod formats;
 mod metadata;
 mod streams;
+mod yaml;
 
 use serde_json::Value;
 
