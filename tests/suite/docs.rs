@@ -1,8 +1,9 @@
 //! The examples of the documentation are run as typed.
 //!
 //! A fenced block marked `console` holds commands after `$ ` and, where it shows any, exactly what they print; a line `...` stands for
-//! any number of lines. `# exit N` at the end of a command names a status other than 0. A document's blocks share one folder, in which
-//! the files lie that examples use.
+//! any number of lines, and `...` at the end of one for the rest of it. `# exit N` at the end of a command names a status other than 0. A
+//! document's blocks share one folder, in which the files lie that examples use. A block marked with a language and a name, as
+//! `python annotate.py`, is a file in that folder; one whose name has a slash is a file of the repository.
 
 use std::{
     fs,
@@ -30,7 +31,7 @@ fn every_console_example_of_the_documentation_does_what_it_shows() {
         let text = fs::read_to_string(&document).unwrap();
         let name = document.strip_prefix(root).unwrap().display().to_string();
         failures.extend(
-            failures_of(&examples(&text))
+            failures_of(&examples(&text), &files(&text))
                 .into_iter()
                 .map(|failure| format!("{name}:{failure}")),
         );
@@ -61,6 +62,36 @@ fn dots_stand_for_any_number_of_lines() {
     assert!(matches(&lines("..."), &lines("")));
     assert!(!matches(&lines("a\n...\nd"), &lines("a\nb")));
     assert!(!matches(&lines("a"), &lines("a\nb")));
+    assert!(matches(&lines("took ...\nb"), &lines("took 3 s\nb")));
+    assert!(!matches(&lines("took ..."), &lines("it took 3 s")));
+}
+
+#[test]
+fn named_blocks_are_files() {
+    let text = "```sh a.sh\n#!/bin/sh\n\ntrue\n```\n```sh\nno name\n```\n```console\n$ true\n```\n";
+    let wanted = [("a.sh".to_owned(), "#!/bin/sh\n\ntrue\n".to_owned())];
+    assert_eq!(files(text), wanted);
+}
+
+#[test]
+fn programs_of_the_repository_are_shown_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for document in documents(&root.join("docs")) {
+        let text = fs::read_to_string(&document).unwrap();
+        for (name, shown) in files(&text)
+            .into_iter()
+            .filter(|(name, _)| name.contains('/'))
+        {
+            seen += 1;
+            assert!(
+                fs::read_to_string(root.join(&name)).unwrap() == shown,
+                "{}: {name} is not what it shows",
+                document.display()
+            );
+        }
+    }
+    assert!(seen > 0, "no program is shown");
 }
 
 #[test]
@@ -183,7 +214,26 @@ fn examples(text: &str) -> Vec<Example> {
     found
 }
 
-fn failures_of(examples: &[Example]) -> Vec<String> {
+/// The blocks that have a name, and what is in them.
+fn files(text: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    let mut named = false;
+    for line in text.lines() {
+        if let Some(mark) = line.strip_prefix("```") {
+            inside = !inside;
+            let name = mark.split_once(' ').map(|(_, name)| name);
+            named = inside && name.is_some();
+            found.extend(name.map(|name| (name.to_owned(), String::new())));
+        } else if let (true, Some((_, content))) = (named, found.last_mut()) {
+            content.push_str(line);
+            content.push('\n');
+        }
+    }
+    found
+}
+
+fn failures_of(examples: &[Example], files: &[(String, String)]) -> Vec<String> {
     let scratch = Scratch::new();
     for number in 1..=5 {
         scratch.file(
@@ -193,6 +243,9 @@ fn failures_of(examples: &[Example]) -> Vec<String> {
     }
     scratch.allow_any_user("");
     scratch.file("a.txt", "pear\napple\npear\nfig\napple\npear\n");
+    for (name, content) in files.iter().filter(|(name, _)| !name.contains('/')) {
+        scratch.file(name, content);
+    }
     let mut failures = Vec::new();
     for example in examples {
         let run = bash(&scratch, &format!("exec 2>&1\n{}", example.command)).run();
@@ -227,7 +280,7 @@ fn end_what_was_started(scratch: &Scratch, failures: &mut Vec<String>) {
     }
 }
 
-/// Whether the lines are those shown, `...` standing for any number of them.
+/// Whether the lines are those shown, `...` standing for any number of them, and at the end of one for the rest of it.
 fn matches(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
@@ -236,6 +289,13 @@ fn matches(shown: &[String], printed: &[String]) -> bool {
         }
         Some((line, rest)) => printed
             .split_first()
-            .is_some_and(|(first, others)| first == line && matches(rest, others)),
+            .is_some_and(|(first, others)| same(line, first) && matches(rest, others)),
+    }
+}
+
+fn same(shown: &str, printed: &str) -> bool {
+    match shown.strip_suffix("...") {
+        Some(beginning) => printed.starts_with(beginning),
+        None => shown == printed,
     }
 }
