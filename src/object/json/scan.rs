@@ -4,6 +4,7 @@ use super::{
     super::Problem,
     is_space,
     levels::{Level, Levels},
+    spaces,
     swar::find_special,
 };
 
@@ -146,6 +147,10 @@ impl Scanner {
                             if next(at, b':') {
                                 at += 1;
                                 state = State::Value;
+                                if next(at, b'"') {
+                                    at += 1;
+                                    state = State::Text(Role::Value);
+                                }
                             }
                         }
                         Some(b'"') => {
@@ -283,7 +288,10 @@ impl Scanner {
                     | State::Colon
                     | State::Next,
                     b' ' | b'\t' | b'\n' | b'\r',
-                ) => at += 1,
+                ) => {
+                    at += 1;
+                    at += spaces(&bytes[at..]);
+                }
                 _ => break self.bad(bytes, at, state),
             }
         };
@@ -357,9 +365,16 @@ impl Digits {
     #[inline(always)]
     fn read(mut self, bytes: &[u8], from: usize) -> (usize, Self) {
         let mut at = from;
-        while let Some(&byte) = bytes.get(at) {
+        loop {
+            if matches!(self, Self::Whole | Self::Fraction | Self::Exponent) {
+                while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+                    at += 1;
+                }
+            }
+            let Some(&byte) = bytes.get(at) else {
+                break;
+            };
             self = match (self, byte) {
-                (Self::Whole | Self::Fraction | Self::Exponent, b'0'..=b'9') => self,
                 (Self::Minus, b'0') => Self::Zero,
                 (Self::Minus, b'1'..=b'9') => Self::Whole,
                 (Self::Zero | Self::Whole, b'.') => Self::Point,

@@ -95,7 +95,7 @@ impl Splitter {
     }
 
     /// At the end of the stream: what is left, until there is nothing.
-    pub(in crate::object) fn finish<'a>(&'a mut self) -> Option<Cut<'a>> {
+    pub(in crate::object) fn finish(&mut self) -> Option<Cut<'_>> {
         self.forget_spent();
         let mode = std::mem::replace(&mut self.mode, Mode::Between);
         match mode {
