@@ -38,6 +38,12 @@ fn main() {
     let lines = stream.iter().filter(|&&byte| byte == b'\n').count();
     println!("\n{lines} objects, {} bytes each", stream.len() / lines);
 
+    let (putting_in, taking_out) = (plan(true), plan(false));
+    let replacing = Plan {
+        remove: vec![Naming::default()],
+        ..plan(true)
+    };
+    let with = embedded(&putting_in, &stream);
     let mut sides: Vec<Side<'_>> = Vec::new();
     if Command::new("jq").arg("--version").output().is_ok() {
         sides.push((
@@ -47,32 +53,20 @@ fn main() {
     } else {
         println!("jq is NOT here, so its row is missing: apt install jq");
     }
+    let ours = |plan, stream| move || through_dpipes(plan, stream);
     sides.push((
         "serde_json: to a tree and back",
         Box::new(|| through_trees(&stream)),
     ));
-    let putting_in = plan(true);
-    sides.push((
-        "dpipes: metadata in",
-        Box::new(|| through_dpipes(&putting_in, &stream)),
-    ));
-    let checking = plan(false);
+    sides.push(("dpipes: metadata in", Box::new(ours(&putting_in, &stream))));
     sides.push((
         "dpipes: metadata out, though none are there",
-        Box::new(|| through_dpipes(&checking, &stream)),
+        Box::new(ours(&taking_out, &stream)),
     ));
-    let with = embedded(&putting_in, &stream);
-    sides.push((
-        "dpipes: metadata out",
-        Box::new(|| through_dpipes(&checking, &with)),
-    ));
-    let replaced = Plan {
-        remove: vec![Naming::default()],
-        ..plan(true)
-    };
+    sides.push(("dpipes: metadata out", Box::new(ours(&taking_out, &with))));
     sides.push((
         "dpipes: metadata replaced",
-        Box::new(|| through_dpipes(&replaced, &with)),
+        Box::new(ours(&replacing, &with)),
     ));
     report(
         "metadata of a stream of small objects",
