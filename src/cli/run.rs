@@ -194,7 +194,9 @@ async fn try_run(context: &Context, args: RunArgs) -> Result<u8, Message> {
         record.as_mut().map(|file| {
             (
                 "--status-fd",
-                file.write_all(json::record(pipe, &outcome, status).as_bytes()),
+                file.write_all(
+                    json::record(pipe, &outcome, ran.objects.as_ref(), status).as_bytes(),
+                ),
             )
         }),
     ];

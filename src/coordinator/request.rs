@@ -88,6 +88,15 @@ impl Request {
                 return Err(bad(format!("-o {key}: {problem}")));
             }
         }
+        for app in run.options.formats.by_app.keys() {
+            if !pipeline
+                .stages
+                .iter()
+                .any(|stage| stage.app.word.to_string() == *app)
+            {
+                return Err(bad(format!("--app-format {app}: no stage runs `{app}`")));
+            }
+        }
         let mut node_options: BTreeMap<_, _> = options
             .iter()
             .filter(|(key, _)| !ENTRY_KEYS.contains(&key.as_str()))

@@ -18,7 +18,7 @@ const JSON_APPS: [&str; 3] = ["jq", "jaq", "gojq"];
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Formats {
-    /// What apps read and write of which nothing else is known; absent: what comes to them.
+    /// What apps read and write of which nothing else is known, as long as objects come to them; absent: what comes to them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apps: Option<Format>,
     /// What certain apps read and write.
@@ -85,18 +85,21 @@ impl Formats {
     #[must_use]
     pub fn of_stages(&self, apps: &[String]) -> Vec<AppFormat> {
         let has_objects = self.has_objects();
-        let mut comes = self.input();
+        let mut comes: Option<Format> = None;
         let of_app = |app: &String| {
-            let usual = has_objects && JSON_APPS.contains(&app.as_str());
-            let format = self.by_app.get(app).copied().unwrap_or_else(|| {
-                let both = if usual { Some(Format::Json) } else { self.apps };
-                let both = both.unwrap_or(comes);
-                AppFormat {
-                    reads: both,
-                    writes: both,
-                }
-            });
-            comes = format.writes;
+            let is_json = has_objects && JSON_APPS.contains(&app.as_str());
+            let unknown = || match comes {
+                _ if is_json => AppFormat::both(Format::Json),
+                None => AppFormat {
+                    reads: self.input(),
+                    writes: self.apps.unwrap_or_else(|| self.input()),
+                },
+                // What an app has made text of is no object any more, whatever else flows.
+                Some(Format::Bytes) => AppFormat::both(Format::Bytes),
+                Some(objects) => AppFormat::both(self.apps.unwrap_or(objects)),
+            };
+            let format = self.by_app.get(app).copied().unwrap_or_else(unknown);
+            comes = Some(format.writes);
             format
         };
         let mut stages: Vec<AppFormat> = apps.iter().map(of_app).collect();
@@ -112,6 +115,15 @@ impl Formats {
 }
 
 // === impl AppFormat ===
+
+impl AppFormat {
+    const fn both(format: Format) -> Self {
+        Self {
+            reads: format,
+            writes: format,
+        }
+    }
+}
 
 impl FromStr for AppFormat {
     type Err = UnknownAppFormat;
@@ -184,9 +196,21 @@ mod tests {
             by_app: [("jq".to_owned(), "json:bytes".parse().unwrap())].into(),
             ..ends(Some(Json), None)
         };
+        let expected = [(Json, Json), (Json, Bytes), (Bytes, Bytes)];
+        assert_eq!(flow(&text, &["cat", "jq", "sort"]), expected);
+        let all = Formats {
+            apps: Some(Json),
+            input: None,
+            ..text
+        };
+        assert_eq!(flow(&all, &["cat", "jq", "sort"]), expected);
+        let from_text = Formats {
+            apps: Some(Json),
+            ..ends(Some(Bytes), None)
+        };
         assert_eq!(
-            flow(&text, &["cat", "jq", "sort"]),
-            [(Json, Json), (Json, Bytes), (Bytes, Bytes)]
+            flow(&from_text, &["csv-to-json", "filter"]),
+            [(Bytes, Json), (Json, Json)]
         );
     }
 

@@ -241,7 +241,9 @@ fn check_together(
         if media::carriage(writes, reads, ends.mixed).is_none() {
             let writer = format!("`{}` writes {writes}", from.offer.app);
             let reader = format!("`{}` reads {reads}", to.offer.app);
-            refused.push(to.unfit(reader, writer, objects(writes, reads)));
+            let app = &to.offer.app;
+            let cure = format!("--app-format {app}={writes}:{}", to.accept.output);
+            refused.push(to.unfit(reader, writer, &cure));
         }
         if same && from.accept.locale != to.accept.locale {
             let refusal = refuse(
@@ -268,23 +270,14 @@ fn check_ends(pairs: &BTreeMap<StageNumber, Pair<'_>>, ends: Ends, refused: &mut
     {
         let reader = format!("`{}` reads {reads}", first.offer.app);
         let writer = format!("the client writes {}", ends.input);
-        refused.push(first.unfit(reader, writer, objects(ends.input, reads)));
+        refused.push(first.unfit(reader, writer, &format!("--format-in {reads}")));
     }
     let writes = last.accept.output;
     let reads = ends.output.unwrap_or(writes);
     if media::carriage(writes, reads, ends.mixed).is_none() {
         let reader = format!("the client reads {reads}");
         let writer = format!("`{}` writes {writes}", last.offer.app);
-        refused.push(last.unfit(reader, writer, objects(writes, reads)));
-    }
-}
-
-/// The format of the end that is not for bytes.
-fn objects(writes: Format, reads: Format) -> Format {
-    if writes == Format::Bytes {
-        reads
-    } else {
-        writes
+        refused.push(last.unfit(reader, writer, &format!("--format-out {writes}")));
     }
 }
 
@@ -366,12 +359,10 @@ fn shown(locale: &str) -> String {
 // === impl Pair ===
 
 impl Pair<'_> {
-    /// A refusal of a link at one end of which this stage is; `objects` is the format of the end that is not for bytes.
-    fn unfit(&self, reader: String, writer: String, objects: Format) -> Refused {
-        let app = &self.offer.app;
-        let hint = format!(
-            "for all apps: -f {objects}; for one: --app-format {app}={objects}; to let bytes meet objects: -o mix-formats"
-        );
+    /// A refusal of a link at one end of which this stage is; `cure` says that the other end is right.
+    fn unfit(&self, reader: String, writer: String, cure: &str) -> Refused {
+        let hint =
+            format!("if that is what comes: {cure}; to let bytes meet objects: -o mix-formats");
         let refusal = refuse("format", reader, writer).at(self.offer.stage);
         self.asked.refused(refusal.word(0).hint(hint))
     }

@@ -435,17 +435,15 @@ fn check_formats(
         ("writes", format.writes, stage.stdout),
     ] {
         if !facts.formats.contains(&format) {
-            let wanted = format!("{what} {format}");
-            return Err(refuse("format", wanted, "a node that cannot carry it").hint("-f bytes"));
+            let wanted = format!("`{}` {what} {format}", stage.app);
+            return Err(refuse("format", wanted, "the node cannot carry that").hint("-f bytes"));
         }
         // On a kernel pipe between two apps nobody could look at the objects.
         if format != Format::Bytes && wiring == Wiring::Joined {
-            let wanted = format!("{what} bytes");
-            return Err(
-                refuse("format", wanted, format!("`{}` {what} {format}", stage.app))
-                    .word(0)
-                    .hint(format!("-f {format}")),
-            );
+            let app = format!("`{}` {what} {format}", stage.app);
+            return Err(refuse("format", app, "the pipe carries bytes")
+                .word(0)
+                .hint(format!("-f {format}")));
         }
     }
     Ok(format)

@@ -172,7 +172,12 @@ fn of_failure(failure: &Failure, scene: Scene<'_>) -> Message {
                 to: *to,
                 format: *format,
             },
-            format!("object {number}, byte {}: {problem}", count(*offset)),
+            format!(
+                "{} object {}, byte {}: {problem}",
+                format.to_string().to_uppercase(),
+                count(*number),
+                count(*offset)
+            ),
             scene,
         ),
         Failure::StatusUnknown { stage, detail } => {
@@ -277,13 +282,13 @@ fn bad_object(bad: Bad<'_>, problem: String, scene: Scene<'_>) -> Message {
     match bad.from {
         LinkEndpoint::Client => Message {
             lines: vec![problem],
-            ..Message::new(format!("standard input, for {to}, is not {format}"))
+            ..Message::new(format!("standard input, for {to}, has a bad object"))
         }
         .with_help("if it is not meant for the pipe: -n; what it is: --format-in; to go on past bad objects: -o on-bad-object=skip"),
         LinkEndpoint::Stage(stage) => {
             let node = bad.node.map(|node| format!(" on {node}")).unwrap_or_default();
             let app = bad.app;
-            let what = format!("stage {stage} `{app}`{node} wrote something that is not {format}");
+            let what = format!("stage {stage} `{app}`{node} wrote a bad object");
             at_word(Message::new(what), scene, stage, 0, problem).with_help(format!(
                 "if `{app}` does not write {format}: --app-format {app}={}:bytes; to go on past bad objects: -o on-bad-object=skip",
                 bad.format
@@ -320,6 +325,10 @@ fn refused(node: Option<&NodeId>, address: &str, refusal: &Refusal, scene: Scene
         (RefusalKind::Gone, _) => format!("{who} is leaving"),
         (RefusalKind::NoSuchApp, _) => format!("{who} has no app `{}`", refusal.wanted),
         (RefusalKind::NotExecutable, _) => format!("{who} cannot execute `{}`", refusal.wanted),
+        // Each node knows its own app; that two of them do not fit is nobody's fault.
+        (RefusalKind::Forbidden, Some(stage)) if refusal.parameter == "format" => {
+            format!("formats do not fit at stage {stage}")
+        }
         (RefusalKind::Forbidden | RefusalKind::Unknown, Some(stage)) => {
             format!("{who} refused stage {stage}: {}", refusal.parameter)
         }
@@ -331,7 +340,7 @@ fn refused(node: Option<&NodeId>, address: &str, refusal: &Refusal, scene: Scene
         (_, true) => format!("asked for {}", refusal.wanted),
         (true, false) => refusal.got.clone(),
         // Two ends of a link, of which neither was asked for in so many words.
-        (false, false) if refusal.wanted.starts_with('`') => {
+        (false, false) if refusal.parameter == "format" => {
             format!("{}, but {}", refusal.wanted, refusal.got)
         }
         (false, false) => format!("asked for `{}`; there: {}", refusal.wanted, refusal.got),

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     cli::{exit, render::views::Finding},
     id::PipeId,
+    media::Counts,
     wire::message::{
         AppView, Ending, Exit, NodeView, OfferView, Outcome, SourceView, StagePlan, StageRecord,
     },
@@ -91,7 +92,12 @@ pub(crate) fn findings(findings: &[Finding]) -> String {
 }
 
 /// The record of a run for `--status-fd`.
-pub(crate) fn record(pipe: PipeId, outcome: &Outcome, status: u8) -> String {
+pub(crate) fn record(
+    pipe: PipeId,
+    outcome: &Outcome,
+    objects: Option<&Counts>,
+    status: u8,
+) -> String {
     let origin = if exit::is_of_app(outcome) {
         "app"
     } else {
@@ -102,17 +108,19 @@ pub(crate) fn record(pipe: PipeId, outcome: &Outcome, status: u8) -> String {
         Ending::Complete => Value::Null,
     };
     let stages: Vec<Value> = outcome.stages.iter().map(stage).collect();
-    line(
-        "run",
-        json!({
-            "pipe": pipe,
-            "status": status,
-            "origin": origin,
-            "elapsed_ms": outcome.elapsed_ms,
-            "failure": failure,
-            "stages": stages,
-        }),
-    )
+    let mut run = json!({
+        "pipe": pipe,
+        "status": status,
+        "origin": origin,
+        "elapsed_ms": outcome.elapsed_ms,
+        "failure": failure,
+        "stages": stages,
+    });
+    // What this side saw of the last stage's objects.
+    if let Some(objects) = objects {
+        run["objects"] = json!(objects);
+    }
+    line("run", run)
 }
 
 fn stage(record: &StageRecord) -> Value {

@@ -1,6 +1,6 @@
 //! What became of objects, for people.
 
-use super::text::plural;
+use super::text::{count, plural};
 use crate::{media::Counts, wire::message::StageRecord};
 
 /// As in "5 objects, 2 bad ones left out".
@@ -12,8 +12,8 @@ pub(crate) fn counted(counts: &Counts) -> String {
     let mut parts = vec![plural(counts.objects, "object")];
     parts.extend(
         more.into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}")),
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{} {what}", count(number))),
     );
     parts.extend(bad(counts));
     parts.join(", ")
@@ -39,10 +39,11 @@ pub(crate) fn warnings(stages: &[StageRecord], client: Option<&Counts>) -> Vec<S
 }
 
 fn bad(counts: &Counts) -> Option<String> {
-    let of = |count: u64, what: &str| (count > 0).then(|| format!("{count} bad {what}"));
+    let of =
+        |number: u64, what: &str| (number > 0).then(|| format!("{} bad {what}", count(number)));
     let all = [
         of(counts.skipped, "left out"),
-        of(counts.passed, "passed as they were"),
+        of(counts.passed, "passed on"),
     ];
     let all: Vec<String> = all.into_iter().flatten().collect();
     (!all.is_empty()).then(|| all.join(", "))
@@ -69,7 +70,7 @@ mod tests {
         };
         assert_eq!(
             counted(&odd),
-            "5 objects, 1 with metadata that were taken out, 2 whose root is no object, 3 bad left out, 4 bad passed as they were"
+            "5 objects, 1 with metadata that were taken out, 2 whose root is no object, 3 bad left out, 4 bad passed on"
         );
     }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     id::{NodeId, PipeId},
+    media::Format,
     wire::message::{
         AppView, AppsOffered, Ending, Load, NodeState, NodeView, OfferView, Outcome, SourceView,
         StagePlan,
@@ -256,6 +257,14 @@ impl Output for Human {
                 answer.push_str(&format!(
                     ", took all but {}",
                     plural(u64::from(accept.dropped_env), "variable")
+                ));
+            }
+            if let Some(accept) = &stage.accept
+                && (accept.input, accept.output) != (Format::Bytes, Format::Bytes)
+            {
+                answer.push_str(&format!(
+                    ", reads {}, writes {}",
+                    accept.input, accept.output
                 ));
             }
             if !stage.ignored.is_empty() {

@@ -20,10 +20,10 @@ fn a_bad_object_ends_the_run_and_is_no_end_of_input() {
         let run = with_bad_object(&cluster, options);
         run.assert_status(125)
             .assert_says(&format!(
-                "stage 1 `cat` on {} wrote something that is not JSON",
+                "stage 1 `cat` on {} wrote a bad object",
                 cluster.node("a").name
             ))
-            .assert_says("object 2, byte 13: `o` where a value should be");
+            .assert_says("JSON object 2, byte 13: `o` where a value should be");
         eventually!(cluster.apps().is_empty(), "nothing is left");
         assert!(!cluster.scratch().has("committed"), "{options:?}");
     }
@@ -43,8 +43,7 @@ fn bad_objects_are_left_out_or_passed_and_counted_when_that_is_asked_for() {
     assert_eq!(numbers, [1, 3]);
 
     let run = with_bad_object(&cluster, &["-o", "on-bad-object=pass"]);
-    run.assert_status(0)
-        .assert_says("1 bad passed as they were");
+    run.assert_status(0).assert_says("1 bad passed on");
     let seen = cluster.scratch().read("seen");
     assert_eq!(seen.lines().nth(1), Some("{\"n\":oops}"));
 }
@@ -56,7 +55,7 @@ fn what_the_last_app_writes_is_looked_at_too() {
     run.assert_status(125)
         .assert_wrote("")
         .assert_says("stage 2 `sh`")
-        .assert_says("object 1, byte 0: `h` where a value should be");
+        .assert_says("JSON object 1, byte 0: `h` where a value should be");
 }
 
 #[test]
@@ -67,7 +66,7 @@ fn standard_input_that_is_no_object_is_named_as_such() {
         .stdin("{\"a\":1}\nhello\n")
         .run();
     run.assert_status(125)
-        .assert_says("standard input, for stage 1, is not JSON")
+        .assert_says("standard input, for stage 1, has a bad object")
         .assert_says("object 2, byte 8");
     let run = cluster
         .dpipes(&["-n", "-f", "json", "@a echo '{}' | @b cat"])

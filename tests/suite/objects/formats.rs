@@ -109,6 +109,29 @@ fn one_app_may_write_text_that_others_go_on_with() {
 }
 
 #[test]
+fn after_an_app_that_writes_text_comes_text_whatever_else_flows() {
+    let cluster = Cluster::of_three();
+    cluster.scratch().file("in", "{\"n\":2}\n{\"n\":1}\n");
+    let all = ["-f", "json", "--app-format", "jq=json:bytes"];
+    cluster
+        .dpipes(&[&all[..], &["@a cat in | @b jq -r .n | @c sort"]].concat())
+        .run()
+        .assert_status(0)
+        .assert_wrote("1\n2\n");
+    cluster
+        .dpipes(&[
+            "-f",
+            "json",
+            "--app-format",
+            "jq=json",
+            "@a cat in | @b cat",
+        ])
+        .run()
+        .assert_status(125)
+        .assert_says("no stage runs `jq`");
+}
+
+#[test]
 fn jq_reads_objects_only_where_objects_flow() {
     let cluster = Cluster::of_three();
     cluster.scratch().file("in", "{\"a\":1}\n");

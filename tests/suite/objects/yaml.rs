@@ -42,15 +42,29 @@ fn documents_reach_an_app_with_metadata_and_otherwise_unchanged() {
         .run();
     run.assert_status(0);
     let seen = cluster.scratch().read("seen");
-    for kept in ["# what runs where", "  replicas: 3   # for now", "again: *spec", "n: 0.10"] {
-        assert!(seen.contains(kept) && run.text().contains(kept), "{kept}: {seen}");
+    for kept in [
+        "# what runs where",
+        "  replicas: 3   # for now",
+        "again: *spec",
+        "n: 0.10",
+    ] {
+        assert!(
+            seen.contains(kept) && run.text().contains(kept),
+            "{kept}: {seen}"
+        );
     }
     assert!(!run.text().contains("__dpipes"), "{run:?}");
     let documents = python(&cluster, "seen");
     assert_eq!(documents.len(), 2);
     for document in &documents {
-        assert_eq!(document["__dpipes"]["dp.node"], json!(cluster.node("b").name));
-        assert_eq!(document["__dpipes"]["dp.port"], json!(cluster.node("b").address.port()));
+        assert_eq!(
+            document["__dpipes"]["dp.node"],
+            json!(cluster.node("b").name)
+        );
+        assert_eq!(
+            document["__dpipes"]["dp.port"],
+            json!(cluster.node("b").address.port())
+        );
         assert_eq!(document["__dpipes"]["dp.stage"], json!(2));
     }
     assert_eq!(documents[0]["again"]["replicas"], json!(3));
@@ -68,7 +82,11 @@ fn a_document_arrives_while_the_next_one_is_still_to_come() {
         writeln!(stdin, "n: {number}\n...").unwrap();
         stdin.flush().unwrap();
         eventually!(
-            cluster.scratch().has("seen") && cluster.scratch().read("seen").contains(&format!("n: {number}")),
+            cluster.scratch().has("seen")
+                && cluster
+                    .scratch()
+                    .read("seen")
+                    .contains(&format!("n: {number}")),
             "document {number} arrives"
         );
     }
@@ -81,15 +99,30 @@ fn neighbours_of_different_formats_understand_each_other() {
     let cluster = Cluster::of_three();
     cluster.scratch().file("in", DEPLOYS);
     let run = cluster
-        .dpipes(&["--format-in", "yaml", "--format-out", "json", "@a cat in | @b jq -c .spec.replicas"])
+        .dpipes(&[
+            "--format-in",
+            "yaml",
+            "--format-out",
+            "json",
+            "@a cat in | @b jq -c .spec.replicas",
+        ])
         .run();
     run.assert_status(0).assert_wrote("3\nnull\n");
     let run = cluster
-        .dpipes(&["--format-in", "yaml", "--app-format", "tee=json", "@a cat in | @b tee seen"])
+        .dpipes(&[
+            "--format-in",
+            "yaml",
+            "--app-format",
+            "tee=json",
+            "@a cat in | @b tee seen",
+        ])
         .run();
     run.assert_status(0);
     let seen = cluster.scratch().read("seen");
-    assert!(seen.contains(r#""n":0.10,"big":123456789012345678901234567890"#), "{seen}");
+    assert!(
+        seen.contains(r#""n":0.10,"big":123456789012345678901234567890"#),
+        "{seen}"
+    );
     assert_eq!(objects_in(&cluster, "seen")[0]["again"]["image"], "web:1");
 }
 
@@ -104,13 +137,25 @@ fn there_and_back_is_the_same_to_python_and_jq() {
     );
     cluster.scratch().file("in", lines);
     cluster
-        .dpipes(&["--format-in", "json", "--format-out", "yaml", "@a cat in | @b cat"])
+        .dpipes(&[
+            "--format-in",
+            "json",
+            "--format-out",
+            "yaml",
+            "@a cat in | @b cat",
+        ])
         .stdout_to(std::fs::File::create(cluster.scratch().work().join("out.yaml")).unwrap())
         .run()
         .assert_status(0);
     assert_eq!(python(&cluster, "out.yaml"), objects(lines));
     let back = cluster
-        .dpipes(&["--format-in", "yaml", "--format-out", "json", "@a cat out.yaml | @b cat"])
+        .dpipes(&[
+            "--format-in",
+            "yaml",
+            "--format-out",
+            "json",
+            "@a cat out.yaml | @b cat",
+        ])
         .run();
     back.assert_status(0);
     assert_eq!(objects(back.text()), objects(lines));
@@ -130,14 +175,24 @@ fn what_the_other_format_cannot_hold_is_a_bad_object() {
         ("x: [1\n", "not YAML"),
         (bomb, "longer than"),
     ] {
-        cluster.scratch().file("in", format!("fine: 1\n---\n{document}"));
+        cluster
+            .scratch()
+            .file("in", format!("fine: 1\n---\n{document}"));
         let run = cluster
             .dpipes(&["--format-in", "yaml", "@a cat in | @b jq -c ."])
             .run();
-        run.assert_status(125).assert_says("object 2").assert_says(says);
+        run.assert_status(125)
+            .assert_says("object 2")
+            .assert_says(says);
     }
     let run = cluster
-        .dpipes(&["-f", "json", "--format-out", "yaml", "@a echo '{\"half\":\"\\ud800\"}' | @b cat"])
+        .dpipes(&[
+            "-f",
+            "json",
+            "--format-out",
+            "yaml",
+            "@a echo '{\"half\":\"\\ud800\"}' | @b cat",
+        ])
         .run();
     run.assert_status(125).assert_says("cannot be said in YAML");
 }
