@@ -7,7 +7,7 @@ use super::*;
 const EXAMPLES: &str = include_str!("spec.txt");
 
 /// Its number, its text, and what is said of each of its documents.
-fn examples() -> impl Iterator<Item = (&'static str, String, Vec<&'static str>)> {
+pub(super) fn examples() -> impl Iterator<Item = (&'static str, String, Vec<&'static str>)> {
     EXAMPLES.split("\n<<< ").skip(1).map(|example| {
         let (number, rest) = example.split_once('\n').unwrap();
         let (text, said) = rest.split_once(">>>").unwrap();

@@ -221,7 +221,7 @@ fn long_keys_and_deep_values_come_back() {
 }
 
 /// Any value.
-fn values() -> impl Strategy<Value = Value> {
+pub(super) fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

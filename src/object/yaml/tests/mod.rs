@@ -4,6 +4,7 @@ mod attacks;
 mod conformance;
 mod converting;
 mod editing;
+mod judge;
 mod splitting;
 
 use super::{
