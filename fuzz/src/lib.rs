@@ -8,6 +8,7 @@ pub mod json;
 pub mod negotiation;
 pub mod wire;
 pub mod words;
+pub mod yaml;
 
 /// What a target does with one input.
 pub type Body = fn(&[u8]);
@@ -24,6 +25,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("preface", wire::preface),
     ("session_state", wire::session_state),
     ("split_json", json::split_json),
+    ("split_yaml", yaml::split_yaml),
     ("terms", negotiation::terms),
     ("version", words::version),
 ];
