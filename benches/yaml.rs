@@ -77,6 +77,8 @@ fn main() {
     std::fs::write(&path, &stream).expect("the stream is written");
     let long = stream.repeat(TIMES);
     for (to, name) in [(Format::Yaml, "yaml"), (Format::Json, "json")] {
+        let with = plan(to, true);
+        let without = plan(to, false);
         let mut sides: Vec<Side<'_>> = ["Safe", "CSafe"]
             .map(|kind| -> Side<'_> {
                 let label = match kind {
@@ -87,8 +89,6 @@ fn main() {
                 (label, Box::new(measure))
             })
             .into();
-        let with = plan(to, true);
-        let without = plan(to, false);
         sides.push((
             "dpipes, metadata put in",
             Box::new(|| through_dpipes(&with, long.as_bytes())),

@@ -2,6 +2,9 @@
 
 use super::super::Layout;
 
+/// U+FEFF, which may stand before any document that nothing but `...` or the beginning of the stream precedes.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A line that begins or ends a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marker {
@@ -34,6 +37,7 @@ impl Frame {
     pub(super) fn of(text: &[u8]) -> Self {
         let mut is_explicit = false;
         for line in text.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
             is_explicit = marker(line) == Some(Marker::Start);
             let is_outside = match line.trim_ascii() {
                 [] | [b'#', ..] => true,

@@ -4,13 +4,10 @@ use std::mem;
 
 use super::{
     super::{BadObject, Limits, Problem, cut::Cut},
-    frame::{Marker, marker},
+    frame::{BYTE_ORDER_MARK, Marker, marker},
 };
 
-/// U+FEFF, which may stand before any document that nothing but `...` or the beginning of the stream precedes.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// The same in UTF-16, either way round.
+/// The byte order mark in UTF-16, either way round.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// Bytes at the beginning of a line that show what it is: a marker and the blank after it, or a byte order mark.
