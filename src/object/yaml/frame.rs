@@ -1,5 +1,7 @@
 //! The markers around a document.
 
+use memchr::memchr2;
+
 use super::super::Layout;
 
 /// U+FEFF, which may stand before any document that nothing but `...` or the beginning of the stream precedes.
@@ -66,6 +68,11 @@ impl Frame {
     pub(super) fn close(suffix: &[u8], layout: Layout, out: &mut Vec<u8>) {
         let is_framed = layout == Layout::Framed;
         if is_framed && suffix.is_empty() {
+            // Only the last document of a stream ends within a line. If that is one of a block scalar, a line break would belong to the
+            // scalar and change it; as nothing follows, no reader waits for a marker.
+            if !ends_line(out) && memchr2(b'|', b'>', out).is_some() {
+                return;
+            }
             end_line(out);
             out.extend_from_slice(b"...");
         }
@@ -85,8 +92,12 @@ pub(in crate::object) fn pass(text: &[u8], layout: Layout, out: &mut Vec<u8>) {
     Frame::close(suffix, layout, out);
 }
 
+fn ends_line(out: &[u8]) -> bool {
+    matches!(out.last(), Some(b'\n' | b'\r'))
+}
+
 fn end_line(out: &mut Vec<u8>) {
-    if !matches!(out.last(), Some(b'\n' | b'\r')) {
+    if !ends_line(out) {
         out.push(b'\n');
     }
 }

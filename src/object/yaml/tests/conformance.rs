@@ -35,7 +35,7 @@ fn examples_of_the_specification_mean_what_it_says() {
                     continue;
                 }
                 (Some(("!", what)), Err((_, problem))) => {
-                    let what = format!("{what} cannot be said in json");
+                    let what = format!("{what} cannot be said in JSON");
                     assert_eq!(problem.to_string(), what, "{number}");
                 }
                 (_, Ok(json)) => {

@@ -56,7 +56,7 @@ fn core_tags_are_heeded_and_others_are_refused() {
     ] {
         assert_eq!(
             refused(text),
-            format!("the tag {tag} cannot be said in json")
+            format!("the tag {tag} cannot be said in JSON")
         );
     }
     assert_eq!(refused("!!int 1.5"), "not YAML: `1.5` is no !!int");
@@ -65,7 +65,7 @@ fn core_tags_are_heeded_and_others_are_refused() {
 #[test]
 fn what_json_has_not_is_refused_by_name() {
     for text in ["[.inf]", "-.INF", "a: .nan", "!!float .inf"] {
-        assert!(refused(text).ends_with(" cannot be said in json"), "{text}");
+        assert!(refused(text).ends_with(" cannot be said in JSON"), "{text}");
     }
     for text in [
         "1: a",
@@ -78,14 +78,14 @@ fn what_json_has_not_is_refused_by_name() {
     ] {
         assert_eq!(
             refused(text),
-            "a key that is no string cannot be said in json",
+            "a key that is no string cannot be said in JSON",
             "{text}"
         );
     }
     for text in ["? [a]\n: b", "{{a: b}: c}", "? - a\n"] {
         assert_eq!(
             refused(text),
-            "a key that is a list or a mapping cannot be said in json",
+            "a key that is a list or a mapping cannot be said in JSON",
             "{text}"
         );
     }
@@ -124,7 +124,7 @@ fn aliases_are_written_out() {
     );
     assert_eq!(
         refused("&x [*x]"),
-        "an alias of a node that it stands in cannot be said in json"
+        "an alias of a node that it stands in cannot be said in JSON"
     );
 }
 
@@ -199,7 +199,7 @@ fn what_yaml_has_not_is_refused() {
         (at, problem.to_string().as_str()),
         (
             19,
-            "the key \"a\" twice in one object cannot be said in yaml"
+            "the key \"a\" twice in one object cannot be said in YAML"
         )
     );
 }

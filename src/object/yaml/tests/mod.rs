@@ -7,7 +7,6 @@ mod editing;
 mod judge;
 mod splitting;
 
-use super::edit::Edited;
 use super::{
     super::{
         Layout, Limits, Metadata, Problem,
