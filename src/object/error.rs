@@ -60,6 +60,12 @@ pub enum Problem {
         /// What the parser says.
         detail: String,
     },
+    /// Metadata that came with it cannot be taken out without a change to what stays.
+    #[error("{what} cannot be taken out")]
+    Entangled {
+        /// What they are, as in "metadata that a merge key brings".
+        what: &'static str,
+    },
     /// The other format cannot hold it.
     #[error("{what} cannot be said in {}", .to.to_string().to_uppercase())]
     Inexpressible {

@@ -10,7 +10,7 @@ use super::{
     Fault, merge,
     parse::{Step, Steps, Tag, What},
 };
-use crate::media::{Format, Naming};
+use crate::media::Naming;
 
 /// What is at the root of a document.
 #[derive(Debug, Default)]
@@ -220,7 +220,12 @@ impl Reader<'_> {
         if brings && (is_merged || !frame.is_mapping) {
             frame.is_covered = true;
             if is_root && frame.is_mapping {
-                return Err((at, cannot("metadata that a merge key brings")));
+                return Err((
+                    at,
+                    Problem::Entangled {
+                        what: "metadata that a merge key brings",
+                    },
+                ));
             }
         }
         Ok(())
@@ -243,16 +248,14 @@ impl Reader<'_> {
                 .get(&anchor)
                 .is_some_and(|&entry| is_removed(entry))
             {
-                return Err((at, cannot("an alias of what stands in metadata")));
+                return Err((
+                    at,
+                    Problem::Entangled {
+                        what: "metadata with an anchor that is used elsewhere",
+                    },
+                ));
             }
         }
         Ok(())
-    }
-}
-
-fn cannot(what: &str) -> Problem {
-    Problem::Inexpressible {
-        what: what.to_owned(),
-        to: Format::Yaml,
     }
 }

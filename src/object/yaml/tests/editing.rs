@@ -202,7 +202,7 @@ fn what_cannot_be_taken_out_is_refused() {
             &mut out,
         );
         assert!(
-            matches!(done, Err((_, Problem::Inexpressible { .. }))),
+            matches!(done, Err((_, Problem::Entangled { .. }))),
             "{text}: {done:?}"
         );
         assert!(out.is_empty());

@@ -136,7 +136,7 @@ fn what_is_not_utf_8_is_bad_and_the_next_document_is_not() {
         ]
     );
     assert_eq!(all, b"a: 1\n---\nb: \xff\n---\nc: 3\n");
-    let (found, _) = cut([&b"\xff\xfea\0:\0 \01\0"[..]], Limits::default());
+    let (found, _) = cut([&b"\xff\xfea\0:\0 \x001\0"[..]], Limits::default());
     let [Piece::Bad(Problem::NotYaml { detail }, 1, 0)] = &found[..] else {
         panic!("{found:?}");
     };
