@@ -38,7 +38,7 @@ deny:
 ci:
     .ci/run
 
-# Compare with socat and bash on this machine: throughput, startup, memory or placement.
+# Compare with other programs on this machine: throughput, startup, memory, placement, objects, json or yaml.
 bench name="throughput" rounds="":
     DPIPES_BENCH_ROUNDS={{rounds}} cargo bench --bench {{name}}
 
