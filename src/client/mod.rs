@@ -4,6 +4,7 @@
 
 mod connect;
 mod objects;
+mod output;
 mod run;
 mod stdio;
 

@@ -2,7 +2,7 @@
 
 use crate::{
     id::StageNumber,
-    media::{Carriage, Counts, Format, carriage},
+    media::{Carriage, Counts, Format, carriage, may_mix},
     object::{BadObject, Layout, Limits, OnBadObject, OnNonObject, Plan, Transform},
     wire::message::{Failure, LinkEndpoint, RunOptions, StagePlan},
 };
@@ -54,7 +54,7 @@ impl Wanted {
         let said = |key: &str| options.options.get(key).map(String::as_str);
         Self {
             output: options.formats.output,
-            mixed: said("mix-formats") == Some("true"),
+            mixed: may_mix(&options.options),
             // What cannot be read was refused by the entry.
             on_bad_object: said("on-bad-object")
                 .and_then(|way| way.parse().ok())

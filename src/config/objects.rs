@@ -15,8 +15,9 @@ use crate::{
 /// Least limits that make sense: an object with its metadata is longer than this.
 const LEAST_OBJECT: u64 = 1 << 10;
 
-/// Most bytes of an object. Several copies of it are in memory at a time, for each stage.
-const MOST_OBJECT: u64 = 1 << 30;
+/// Most bytes of an object. Several copies of it are in memory at a time, for each stage; and a document of YAML takes two to three
+/// seconds of a core for so many, in which that core does nothing else, well within the lease of a session.
+const MOST_OBJECT: u64 = 64 << 20;
 
 /// Deepest nesting that can be asked for. Each level takes a byte, and whoever reads such objects needs patience.
 const DEEPEST: usize = 100_000;
@@ -86,7 +87,7 @@ pub(crate) fn settings(said: Objects) -> Result<ObjectSettings, ConfigError> {
     if !(LEAST_OBJECT..=MOST_OBJECT).contains(&max_object) {
         return Err(ConfigError::Contradiction {
             problem: format!("`objects.max-object` is {}", Size(max_object).to_text()),
-            help: "between 1K and 1G will do; each stage holds a few objects in memory".to_owned(),
+            help: "between 1K and 64M will do; each stage holds a few objects in memory".to_owned(),
         });
     }
     let max_depth = said.max_depth.unwrap_or(defaults.limits.max_depth);

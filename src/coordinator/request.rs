@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use super::Defaults;
 use crate::{
     expr::{self, Pipeline},
+    media,
     negotiate::Ends,
     object::{OnBadObject, OnNonObject, UnknownWay},
     wire::message::{EnvVar, Failure, RunRequest},
@@ -123,9 +124,7 @@ impl Request {
             window,
             policy: options.get("policy").unwrap_or(&defaults.policy).clone(),
             on_loss,
-            mixed: options
-                .get("mix-formats")
-                .is_some_and(|value| value == "true"),
+            mixed: media::may_mix(options),
             node_options,
             pipeline,
             run,

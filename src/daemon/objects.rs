@@ -51,17 +51,9 @@ impl Wishes {
             reads,
             told,
             settings,
-            mixed: is_mixed(offer),
+            mixed: media::may_mix(&offer.options),
         }
     }
-}
-
-/// Whether bytes may meet objects in a pipe.
-fn is_mixed(offer: &Offer) -> bool {
-    offer
-        .options
-        .get("mix-formats")
-        .is_some_and(|value| value == "true")
 }
 
 // === impl Objects ===
@@ -70,7 +62,7 @@ impl Objects {
     /// What is to be done with what comes to a stage; `None` for bytes.
     pub(super) fn new(context: &Context, stage: StageNumber, wishes: &Wishes) -> Option<Self> {
         let (writes, theirs) = upstream(&context.terms, stage);
-        // That ends fit was seen before anything was started; what would not goes by as bytes nowhere.
+        // That the ends fit was seen before anything was started.
         let carriage = media::carriage(writes, wishes.reads, wishes.mixed)?;
         let settings = &wishes.settings;
         let add = || Some(Metadata::new(settings.naming.clone(), &wishes.told));

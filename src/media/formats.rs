@@ -137,6 +137,14 @@ impl FromStr for AppFormat {
     }
 }
 
+/// Whether the options of a run let bytes meet objects.
+#[must_use]
+pub fn may_mix(options: &BTreeMap<String, String>) -> bool {
+    options
+        .get("mix-formats")
+        .is_some_and(|value| value == "true")
+}
+
 /// What is to be done on a link between two formats; `None` where they do not fit. `mixed` is whether the user lets bytes meet objects.
 #[must_use]
 pub fn carriage(writes: Format, reads: Format, mixed: bool) -> Option<Carriage> {

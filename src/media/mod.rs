@@ -9,7 +9,7 @@ mod formats;
 mod metadata;
 
 pub use self::{
-    formats::{AppFormat, Carriage, Formats, UnknownAppFormat, carriage},
+    formats::{AppFormat, Carriage, Formats, UnknownAppFormat, carriage, may_mix},
     metadata::{Counts, Naming, Style},
 };
 

@@ -6,7 +6,8 @@ use thiserror::Error;
 use super::parameter::{Refuse, refuse};
 use crate::{
     id::{NodeId, StageNumber},
-    wire::message::{Accept, Offer, Refusal, RefusalKind, StageOffer, Terms},
+    media,
+    wire::message::{Accept, Offer, Refusal, RefusalKind, StageOffer, Terms, Wiring},
 };
 
 /// Everybody agreed.
@@ -94,7 +95,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The node's last check, when it is told to start: the terms hold its own stages exactly as it accepted them.
+/// The node's last check, when it is told to start: the terms hold its own stages exactly as it accepted them, and what is written to
+/// these is what they read.
 ///
 /// `accepts` are in the order of the offer.
 ///
@@ -139,6 +141,18 @@ pub fn check_terms(
             return Err(wrong(
                 "a stage with another digest".to_owned(),
                 "the one that was accepted",
+            )
+            .at(stage.stage));
+        }
+        let writes = match stage.stage.previous() {
+            None => terms.input,
+            Some(previous) => terms.stages[previous.index()].output,
+        };
+        let mixed = media::may_mix(&offer.options);
+        if stage.stdin == Wiring::Link && media::carriage(writes, accept.input, mixed).is_none() {
+            return Err(wrong(
+                format!("{writes} for a stage"),
+                "one that reads something else",
             )
             .at(stage.stage));
         }

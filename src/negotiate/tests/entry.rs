@@ -100,6 +100,13 @@ fn all_agree_and_each_node_finds_its_own_stages_in_the_terms() {
             (&agreement.text, &node("c"), &accepts),
             ("{}", &one.node, &accepts),
             (
+                &agreement
+                    .text
+                    .replace("\"output\":\"bytes\"", "\"output\":\"json\""),
+                &one.node,
+                &accepts,
+            ),
+            (
                 &agreement.text.replace("\"attempt\":1", "\"attempt\":2"),
                 &one.node,
                 &accepts,
