@@ -8,7 +8,7 @@ mod rights;
 mod servers;
 mod watching;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dpipes_discovery::{
     Instance, Lease, Registry,
@@ -89,10 +89,14 @@ async fn sees(consul: &Consul, name: &str) -> Option<Vec<Instance>> {
 }
 
 /// Waits until something holds.
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
+async fn until(holds: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, holds).await;
+}
+
+async fn until_within(limit: Duration, mut holds: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !holds().await {
-        assert!(start.elapsed() < PATIENCE, "it never happened");
+        assert!(start.elapsed() < limit, "it never happened");
         tokio::time::sleep(ASK).await;
     }
 }

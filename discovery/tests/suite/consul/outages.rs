@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dpipes_discovery::{Health, Registration, Registry, RegistryError};
 
-use super::{agent, consul, sees, until};
+use super::{agent, consul, sees, until, until_within};
 use crate::bed::{
     PATIENCE, Watch, becomes, is_live, is_retrying, names, next, readable, registration, service,
 };
@@ -95,7 +95,9 @@ async fn calls_to_a_frozen_agent_end_and_it_recovers() {
     becomes(&*lease, is_retrying).await;
     agent.thaw();
     becomes(&*lease, is_live).await;
-    until(async || {
+    // The check of an app follows that of its node. An agent that has missed the change looks again after a minute, and tries a report to
+    // the catalog that failed, as one does while the leader wakes up, again after up to half of one.
+    until_within(PATIENCE * 2, async || {
         let set = sees(&consul, "app.sort").await;
         set.is_some_and(|set| set.first().is_some_and(|i| i.health == Health::Passing))
     })
