@@ -109,8 +109,7 @@ impl Reader<'_> {
             self.key(step, is_covered);
         }
         // A node that is not written may still have an anchor or a tag, and ends behind these; else it has no place of its own.
-        let is_written =
-            !step.at.is_empty() || step.anchor.is_some() || step.tag != Tag::None;
+        let is_written = !step.at.is_empty() || step.anchor.is_some() || step.tag != Tag::None;
         if let Some(entry) = self.root.entries.last_mut()
             && is_written
         {
