@@ -1,14 +1,13 @@
 //! Streams of JSON objects, as apps write them.
 
 use dpipes::{
-    media::{Counts, Format, Naming},
-    object::{BadObject, Layout, Limits, Metadata, OnBadObject, OnNonObject, Plan, Transform},
+    media::{Format, Naming},
+    object::{Layout, Limits, Metadata, OnBadObject, OnNonObject, Plan},
 };
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
-/// What comes of a stream.
-type Outcome = (Vec<u8>, Counts, Result<(), BadObject>);
+use super::objects::outcome;
 
 /// The first byte says what is done and the second how the rest is cut: that has no part in what comes of it. What is taken is what
 /// serde_json takes, and what goes out can be read again.
@@ -76,20 +75,6 @@ fn judged(stream: &[u8]) -> (u64, bool) {
         found += 1;
     }
     (found, true)
-}
-
-fn outcome(plan: &Plan, stream: &[u8], piece: usize) -> Outcome {
-    let mut transform = Transform::new(plan.clone());
-    let mut out = Vec::new();
-    let mut push = |mut piece: &[u8]| {
-        while !piece.is_empty() {
-            transform.push(&mut piece, &mut out)?;
-        }
-        Ok(())
-    };
-    let pushed = stream.chunks(piece).try_for_each(&mut push);
-    let result = pushed.and_then(|()| transform.finish(&mut out));
-    (out, transform.counts(), result)
 }
 
 /// Each bit is a choice.

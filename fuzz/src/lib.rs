@@ -6,6 +6,7 @@
 pub mod files;
 pub mod json;
 pub mod negotiation;
+pub mod objects;
 pub mod wire;
 pub mod words;
 pub mod yaml;

@@ -1,12 +1,11 @@
 //! Streams of YAML documents, as apps write them.
 
 use dpipes::{
-    media::{Counts, Format, Naming},
-    object::{BadObject, Layout, Limits, Metadata, OnBadObject, OnNonObject, Plan, Transform},
+    media::{Format, Naming},
+    object::{Layout, Limits, Metadata, OnBadObject, OnNonObject, Plan},
 };
 
-/// What comes of a stream.
-type Outcome = (Vec<u8>, Counts, Result<(), BadObject>);
+use super::objects::outcome;
 
 /// The first byte says what is done and the second how the rest is cut: that has no part in what comes of it. Metadata that are put into
 /// the text, or taken out of it, are those that are put into what it means.
@@ -116,23 +115,4 @@ fn plan(choice: u8) -> Plan {
             max_depth: 20,
         },
     }
-}
-
-/// What a plan makes of a stream that comes in pieces.
-fn outcome(plan: &Plan, stream: &[u8], piece: usize) -> Outcome {
-    let mut transform = Transform::new(plan.clone());
-    let mut out = Vec::new();
-    let mut result = Ok(());
-    'pieces: for mut piece in stream.chunks(piece) {
-        while !piece.is_empty() {
-            result = transform.push(&mut piece, &mut out);
-            if result.is_err() {
-                break 'pieces;
-            }
-        }
-    }
-    if result.is_ok() {
-        result = transform.finish(&mut out);
-    }
-    (out, transform.counts(), result)
 }
