@@ -3,10 +3,10 @@
 use super::{settings::ObjectSettings, stage::Context};
 use crate::{
     id::StageNumber,
-    media::{self, Carriage, Counts, Format, Naming},
+    media::{self, Carriage, Counts, Format},
     object::{BadObject, Entry, Layout, Metadata, OnBadObject, OnNonObject, Plan, Transform},
     transport::pump::{Filter, Spoilt},
-    wire::message::{Offer, Place, Terms},
+    wire::message::Offer,
 };
 
 /// How a stage wants its objects; known when it is prepared.
@@ -61,7 +61,7 @@ impl Wishes {
 impl Objects {
     /// What is to be done with what comes to a stage; `None` for bytes.
     pub(super) fn new(context: &Context, stage: StageNumber, wishes: &Wishes) -> Option<Self> {
-        let (writes, theirs) = upstream(&context.terms, stage);
+        let (writes, theirs) = context.terms.writes_to(stage);
         // That the ends fit was seen before anything was started.
         let carriage = media::carriage(writes, wishes.reads, wishes.mixed)?;
         let settings = &wishes.settings;
@@ -75,7 +75,7 @@ impl Objects {
         let plan = Plan {
             from,
             to,
-            remove: theirs.into_iter().collect(),
+            remove: theirs.into_iter().cloned().collect(),
             add,
             layout,
             on_non_object: settings.on_non_object,
@@ -115,16 +115,5 @@ impl Filter for Objects {
     fn finish(&mut self, output: &mut Vec<u8>) -> Result<(), Spoilt> {
         let finished = self.transform.finish(output);
         self.note(finished)
-    }
-}
-
-/// What is written to a stage, and what the metadata in it are called.
-fn upstream(terms: &Terms, stage: StageNumber) -> (Format, Option<Naming>) {
-    let place = |stage: StageNumber| terms.stages.get(stage.index());
-    match stage.previous() {
-        None => (terms.input, None),
-        Some(previous) => place(previous).map_or((Format::Bytes, None), |place: &Place| {
-            (place.output, place.naming.clone())
-        }),
     }
 }

@@ -144,10 +144,7 @@ pub fn check_terms(
             )
             .at(stage.stage));
         }
-        let writes = match stage.stage.previous() {
-            None => terms.input,
-            Some(previous) => terms.stages[previous.index()].output,
-        };
+        let (writes, _) = terms.writes_to(stage.stage);
         let mixed = media::may_mix(&offer.options);
         if stage.stdin == Wiring::Link && media::carriage(writes, accept.input, mixed).is_none() {
             return Err(wrong(

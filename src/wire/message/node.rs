@@ -147,3 +147,20 @@ pub struct Place {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub naming: Option<Naming>,
 }
+
+// === impl Terms ===
+
+impl Terms {
+    /// What is written to a stage, and what the metadata in it are called; the entry, which feeds the first one, puts none in. A stage
+    /// behind none that is there is written nothing but bytes.
+    #[must_use]
+    pub fn writes_to(&self, stage: StageNumber) -> (Format, Option<&Naming>) {
+        let Some(previous) = stage.previous() else {
+            return (self.input, None);
+        };
+        let writer = self.stages.get(previous.index());
+        writer.map_or((Format::Bytes, None), |place| {
+            (place.output, place.naming.as_ref())
+        })
+    }
+}
