@@ -75,26 +75,10 @@ impl Request {
             Some("eof") => OnLoss::Eof,
             Some(other) => return Err(bad(format!("-o on-loss={other}: kill or eof is wanted"))),
         };
-        for (key, problem) in [
-            (
-                "on-bad-object",
-                unreadable::<OnBadObject>(options, "on-bad-object"),
-            ),
-            (
-                "on-non-object",
-                unreadable::<OnNonObject>(options, "on-non-object"),
-            ),
-        ] {
-            if let Some(problem) = problem {
-                return Err(bad(format!("-o {key}: {problem}")));
-            }
-        }
+        readable::<OnBadObject>(options, "on-bad-object")?;
+        readable::<OnNonObject>(options, "on-non-object")?;
         for app in run.options.formats.by_app.keys() {
-            if !pipeline
-                .stages
-                .iter()
-                .any(|stage| stage.app.word.to_string() == *app)
-            {
+            if !runs(&pipeline, app) {
                 return Err(bad(format!("--app-format {app}: no stage runs `{app}`")));
             }
         }
@@ -155,12 +139,22 @@ impl Request {
     }
 }
 
-/// Why an option cannot be read.
-fn unreadable<T: FromStr<Err = UnknownWay>>(
+/// Refuses an option that nobody could read; the nodes and the client read it again.
+fn readable<T: FromStr<Err = UnknownWay>>(
     options: &BTreeMap<String, String>,
     key: &str,
-) -> Option<UnknownWay> {
-    options.get(key)?.parse::<T>().err()
+) -> Result<(), Failure> {
+    let read = options.get(key).map(|text| text.parse::<T>());
+    match read {
+        Some(Err(problem)) => Err(bad(format!("-o {key}: {problem}"))),
+        Some(Ok(_)) | None => Ok(()),
+    }
+}
+
+/// Whether a stage runs this app.
+fn runs(pipeline: &Pipeline, app: &str) -> bool {
+    let mut stages = pipeline.stages.iter();
+    stages.any(|stage| stage.app.word.to_string() == app)
 }
 
 fn environment(run: &RunRequest, stage: &expr::Stage) -> Vec<EnvVar> {
@@ -191,11 +185,7 @@ fn requirements(run: &RunRequest, pipeline: &Pipeline) -> Result<Vec<Option<Stri
             )));
         };
         let (app, versions) = text.split_at(at);
-        if !pipeline
-            .stages
-            .iter()
-            .any(|stage| stage.app.word.to_string() == app.trim())
-        {
+        if !runs(pipeline, app.trim()) {
             return Err(bad(format!(
                 "--require {text}: no stage runs `{}`",
                 app.trim()
