@@ -88,22 +88,7 @@ pub(crate) fn registry(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-
-    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
-        Surroundings {
-            uid: 1000,
-            cwd: "/work".into(),
-            environment: BTreeMap::from_iter(
-                variables
-                    .iter()
-                    .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
-            ),
-            etc: "/etc".into(),
-        }
-    }
 
     #[test]
     fn what_is_said_comes_before_what_is_found() {
@@ -111,7 +96,7 @@ mod tests {
             connect: Some("unix:x".to_owned()),
             ..EntryArgs::default()
         };
-        let here = surroundings(&[
+        let here = Surroundings::of_a_user(&[
             ("DPIPES_CONNECT", "b:1"),
             ("DPIPES_RUNTIME_DIR", "/nowhere"),
         ]);
@@ -129,7 +114,7 @@ mod tests {
             EntryChoice::At(Address::Tcp("b:1".to_owned()))
         );
         assert_eq!(
-            choice(&EntryArgs::default(), &surroundings(&[])),
+            choice(&EntryArgs::default(), &Surroundings::of_a_user(&[])),
             EntryChoice::At(Address::Tcp("c:1".to_owned()))
         );
         assert_eq!(
@@ -152,7 +137,7 @@ mod tests {
     #[test]
     fn without_a_word_the_sockets_are_tried_in_order() {
         let none = ClientFile::default();
-        let here = surroundings(&[("DPIPES_RUNTIME_DIR", "/nowhere")]);
+        let here = Surroundings::of_a_user(&[("DPIPES_RUNTIME_DIR", "/nowhere")]);
         let found = choose(&EntryArgs::default(), &here, &none).unwrap();
         assert_eq!(
             found,
@@ -160,7 +145,7 @@ mod tests {
         );
         let found = choose(
             &EntryArgs::default(),
-            &surroundings(&[("XDG_RUNTIME_DIR", "/nowhere")]),
+            &Surroundings::of_a_user(&[("XDG_RUNTIME_DIR", "/nowhere")]),
             &none,
         )
         .unwrap();

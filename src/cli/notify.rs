@@ -273,27 +273,12 @@ impl Teller {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::{cli::render::samples, wire::message::SourceView};
 
-    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
-        Surroundings {
-            uid: 1000,
-            cwd: "/work".into(),
-            environment: BTreeMap::from_iter(
-                variables
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-            ),
-            etc: "/etc".into(),
-        }
-    }
-
     #[test]
     fn signs_of_life_are_given_to_who_asked_this_very_process() {
-        let period = |variables: &[_]| watchdog(&surroundings(variables), 42);
+        let period = |variables: &[_]| watchdog(&Surroundings::of_a_user(variables), 42);
         let second = Some(Duration::from_secs(1));
         assert_eq!(period(&[("WATCHDOG_USEC", "1000000")]), second);
         assert_eq!(
@@ -316,9 +301,9 @@ mod tests {
         assert!(address("@manager").is_ok());
         for bad in ["relative", "vsock:2:1234"] {
             assert!(address(bad).is_err(), "{bad}");
-            assert!(Manager::of(&surroundings(&[("NOTIFY_SOCKET", bad)])).is_none());
+            assert!(Manager::of(&Surroundings::of_a_user(&[("NOTIFY_SOCKET", bad)])).is_none());
         }
-        assert!(Manager::of(&surroundings(&[])).is_none());
+        assert!(Manager::of(&Surroundings::of_a_user(&[])).is_none());
     }
 
     #[test]

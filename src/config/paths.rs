@@ -23,6 +23,18 @@ pub struct Surroundings {
 // === impl Surroundings ===
 
 impl Surroundings {
+    /// Those of an ordinary user with nothing but these variables.
+    #[cfg(test)]
+    pub(crate) fn of_a_user(variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            uid: 1000,
+            cwd: "/work".into(),
+            environment: variables.iter().map(owned).collect(),
+            etc: "/etc".into(),
+        }
+    }
+
     /// Reads the surroundings of this process.
     ///
     /// # Errors
