@@ -88,7 +88,7 @@ async fn send_objects(
 ) -> Result<(), Option<BadObject>> {
     let mut rest = data;
     while !rest.is_empty() {
-        let mut output = Vec::new();
+        let mut output = Vec::with_capacity(rest.len());
         let pushed = transform.push(&mut rest, &mut output);
         if !output.is_empty() {
             pieces.send(output.into()).await.map_err(|_| None)?;
