@@ -25,6 +25,7 @@ mod measure {
     pub(crate) mod series;
     mod table;
 }
+mod crowd;
 mod figures;
 mod hop;
 mod peers;

@@ -10,7 +10,7 @@ use crate::{
 
 /// Names of sides, as tables and bars have them.
 pub(crate) const DPIPES: &str = "dpipes";
-pub(crate) const REFERENCE: &str = "reference: poll and splice, nothing else";
+pub(crate) const REFERENCE: &str = "raw poll and splice";
 pub(crate) const SOCAT: &str = "socat";
 pub(crate) const LARGE_SOCAT: &str = "socat -b 262144";
 pub(crate) const PIPE: &str = "a local pipe";

@@ -51,9 +51,11 @@ impl Sshd {
         }
         let port = free_port();
         let shown = root.display();
+        // Another home: what the user's shell does at its start is not what ssh costs.
         let server = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {shown}/host\nAuthorizedKeysFile {shown}/user.pub\nPidFile none\n\
-             PermitRootLogin yes\nStrictModes no\nUsePAM no\nMaxStartups 1000\nMaxSessions 1000\nPrintMotd no\nPasswordAuthentication no\n"
+             PermitRootLogin yes\nStrictModes no\nUsePAM no\nMaxStartups 1000\nMaxSessions 1000\nPrintMotd no\nPasswordAuthentication no\n\
+             SetEnv HOME={shown}\n"
         );
         let client = format!(
             "Host *\nHostName 127.0.0.1\nPort {port}\nUser root\nIdentityFile {shown}/user\nIdentitiesOnly yes\nBatchMode yes\n\

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     contest::{Bar, Contest, digits},
-    report::asked,
+    report::{asked, beside},
 };
 
 /// Height of a row in pixels: a line of text above its bar.
@@ -70,14 +70,14 @@ fn row(contest: &Contest, bar: &Bar, y: f64) -> String {
         "{}: {} beside {}, {}, {}",
         contest.title,
         bar.side,
-        bar.peer,
+        beside(bar),
         contest.metrics[bar.metric],
         asked(bar, contest)
     ));
     let (bar_y, middle) = (y + 18.0, y + 24.0);
     let arrow = if bar.must.wants_more() { 7.0 } else { -7.0 };
     format!(
-        "<text x=\"{LEFT}\" y=\"{:.1}\">{label}</text>\n\
+        "<text x=\"{LEFT}\" y=\"{:.1}\" stroke=\"white\" stroke-width=\"3\" paint-order=\"stroke\">{label}</text>\n\
          <rect x=\"{begin:.1}\" y=\"{bar_y:.1}\" width=\"{width:.1}\" height=\"12\" fill=\"{colour}\" fill-opacity=\"0.75\"/>\n\
          <path d=\"M{low:.1} {middle:.1}H{high:.1}M{low:.1} {:.1}v6M{high:.1} {:.1}v6\" stroke=\"#222\" fill=\"none\"/>\n\
          <path d=\"M{limit:.1} {:.1}v18\" stroke=\"black\" stroke-width=\"2\"/><path d=\"M{limit:.1} {:.1}l{arrow} 3l{} 3z\"/>\n\

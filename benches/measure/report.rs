@@ -78,6 +78,14 @@ impl Report {
     }
 }
 
+/// Whom a bar compares with.
+pub(super) fn beside(bar: &Bar) -> &str {
+    match bar.must {
+        Must::BeAtMost(_) => "nobody",
+        _ => &bar.peer,
+    }
+}
+
 /// What a bar asks for, in words.
 pub(super) fn asked(bar: &Bar, contest: &Contest) -> String {
     let limit = digits(bar.must.limit());

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs};
 
 use super::{
     contest::{Bar, Contest, digits},
-    report::asked,
+    report::{asked, beside},
     series::Series,
 };
 
@@ -48,9 +48,9 @@ pub(super) fn summary(bars: &[(&Contest, &Bar)]) -> String {
         writeln!(
             text,
             "| {}: {} | {} | {} | {} | {} | {holds} |",
-            contest.title,
+            contest.title.replace('|', "\\|"),
             bar.side,
-            bar.peer,
+            beside(bar),
             contest.metrics[bar.metric],
             with_spread(&bar.measured),
             asked(bar, contest),

@@ -1,7 +1,11 @@
 //! Every figure: what is compared, and the bar.
 
+mod daemons;
 mod lines;
+mod long_way;
 mod one_hop;
+mod start;
+mod streams;
 
 use crate::measure::contest::Contest;
 
@@ -9,12 +13,21 @@ use crate::measure::contest::Contest;
 pub(crate) type Figure = (&'static str, fn() -> Vec<Contest>);
 
 /// All of them, in the order of the report.
-pub(crate) const ALL: [Figure; 5] = [
+pub(crate) const ALL: [Figure; 14] = [
     ("one-hop", one_hop::large_blocks),
     ("small-blocks", one_hop::small_blocks),
+    ("three-hops", streams::three_hops),
+    ("streams", streams::many_streams),
+    ("one-stalls", streams::one_stalls),
     ("slow-reader", one_hop::slow_reader),
     ("lines", lines::flood),
     ("latency", lines::latency),
+    ("start", start::short_pipe),
+    ("large-daemons", start::large_daemons),
+    ("early-exit", start::early_exit),
+    ("long-way", long_way::long_way),
+    ("many-pipes", daemons::many_pipes),
+    ("memory", daemons::memory),
 ];
 
 /// Bytes of a large transfer: a quarter of a second or more.
