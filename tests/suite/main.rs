@@ -14,6 +14,7 @@ mod clients;
 mod configuration;
 mod containers;
 mod corpora;
+mod costs;
 mod daemon;
 mod deploy;
 mod discovery;
