@@ -38,9 +38,10 @@ deny:
 ci:
     .ci/run
 
-# Compare with other programs on this machine: throughput, startup, memory, placement, objects, json or yaml.
-bench name="throughput" rounds="":
-    DPIPES_BENCH_ROUNDS={{rounds}} cargo bench --bench {{name}}
+# Compare with other programs on this machine, every figure or those named: `just bench dataplane one-hop lines`. With
+# DPIPES_BENCH_ROUNDS it takes shorter. The other benches are memory, placement, objects, json and yaml.
+bench name="dataplane" *figures:
+    cargo bench --bench {{name}} -- {{figures}}
 
 # Fuzz one target for a minute; without a name, list them.
 fuzz target="" seconds="60":

@@ -4,7 +4,7 @@ use std::{fs::File, io::Write as _};
 
 use crate::{
     hop,
-    kit::{Cluster, Invocation, Runner, Scratch, bash, processes},
+    kit::{Cluster, Invocation, Local, Runner, Scratch, bash, processes},
     measure::{
         contest::{Contest, Must, Side},
         series::{Series, rounds},
@@ -34,7 +34,10 @@ pub(super) fn short_pipe() -> Vec<Contest> {
     const NEW_SSH: &str = "ssh, three connections";
     const PDSH: &str = "pdsh -R ssh, one echo";
     const PARALLEL: &str = "GNU parallel -S, one echo";
+    const ONE_NODE: &str = "dpipes, warm, three stages on one node";
+    const NO_DAEMON: &str = "dpipes without a daemon";
     let cluster = hop::cluster(&["a", "b", "c"]);
+    let local = Local::new();
     let scratch = cluster.scratch();
     let shell = |script: &str| bash(scratch, script);
     let mut sides: Vec<Side<'_>> = vec![
@@ -46,6 +49,18 @@ pub(super) fn short_pipe() -> Vec<Contest> {
         (
             TCP,
             Box::new(|| often(RUNS, &|| cluster.dpipes_over_tcp("a", &["-n", PIPELINE]))),
+        ),
+        (
+            ONE_NODE,
+            Box::new(|| {
+                often(RUNS, &|| {
+                    cluster.dpipes(&["-n", "@a /bin/echo hi | @a cat | @a cat"])
+                })
+            }),
+        ),
+        (
+            NO_DAEMON,
+            Box::new(|| often(RUNS, &|| local.dpipes(&["-n", SCRIPT]))),
         ),
         (COLD, Box::new(first_pipe)),
     ];
