@@ -5,7 +5,7 @@
 //! comparison take turns within one run.
 //!
 //! The tables go to `target/bench/dataplane.md`, with `.json` for programs and `.svg` to look at. What is not installed is left out, and
-//! the table says so.
+//! the table says so. `-- --fill FILE` measures nothing and puts the tables into a text.
 
 #[path = "../../tests/suite/kit/mod.rs"]
 #[expect(
@@ -50,6 +50,13 @@ fn main() -> ExitCode {
         println!("{}", order.join("\n"));
         return ExitCode::SUCCESS;
     }
+    let report = Report::of("dataplane").expect("a folder for what is measured");
+    if let [option, path] = wanted.as_slice()
+        && *option == "--fill"
+    {
+        report.fill(path.as_ref(), &order).expect("a text to fill");
+        return ExitCode::SUCCESS;
+    }
     if let Some(unknown) = wanted.iter().find(|word| !order.contains(&word.as_str())) {
         eprintln!(
             "no figure is called {unknown}; there are: {}",
@@ -57,19 +64,21 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    let report = Report::of("dataplane").expect("a folder for what is measured");
     if wanted.is_empty() {
         order
             .iter()
             .try_for_each(|figure| report.forget(figure))
             .expect("old figures go");
     }
+    let mut said = String::new();
     for (name, measure) in figures::ALL {
         if wanted.is_empty() || wanted.iter().any(|word| *word == name) {
             eprintln!("{name}");
             report.keep(name, &measure()).expect("the figures are kept");
+            // After each, so that what was measured stays when a later one fails.
+            said = report.write(&order).expect("the report is written");
         }
     }
-    println!("{}", report.write(&order).expect("the report is written"));
+    println!("{said}");
     ExitCode::SUCCESS
 }

@@ -63,10 +63,10 @@ pub(super) fn large_blocks() -> Vec<Contest> {
     match &sshd {
         Err(note) => notes.push(note.clone()),
         Ok(sshd) => {
-            sides.push((SSH, Box::new(|| sshd.carry(&less, false).figures(&less))));
+            sides.push((SSH, Box::new(|| sshd.carry(&load, false).figures(&load))));
             sides.push((
                 KEPT_SSH,
-                Box::new(|| sshd.carry(&less, true).figures(&less)),
+                Box::new(|| sshd.carry(&load, true).figures(&load)),
             ));
         }
     }
