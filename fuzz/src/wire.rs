@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Debug, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use dpipes::{
-    mux::{Connection, Event, Outgoing, Read, Side},
+    mux::{Budget, Connection, Event, Outgoing, Read, Side},
     wire::{
         Decoder, Frame, Preface, StreamId, StreamKind, Version, codec, limits,
         message::{FromEntry, FromNode, Hello, Purpose, Query, Reply, ToEntry, ToNode},
@@ -145,7 +145,7 @@ struct Session {
 impl Session {
     fn new() -> Self {
         Self {
-            connection: Connection::new(Side::Acceptor),
+            connection: Connection::new(Side::Acceptor, Budget::new(1 << 30)),
             streams: Vec::new(),
             credit: HashMap::new(),
         }
@@ -191,7 +191,7 @@ impl Session {
             4 => connection.stop(stream, 1, "enough"),
             5 => connection.release_send(stream, now),
             6 => connection.release_receive(stream, now),
-            _ => drop(connection.read(stream, now)),
+            _ => drop(connection.read(stream, None, now)),
         }
     }
 
@@ -227,7 +227,7 @@ impl Session {
         for stream in self.streams {
             assert!(self.connection.send_ending(stream).is_some());
             let last = loop {
-                match self.connection.read(stream, Duration::MAX) {
+                match self.connection.read(stream, None, Duration::MAX) {
                     Read::Payload(_) => {}
                     last => break last,
                 }

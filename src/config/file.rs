@@ -147,6 +147,8 @@ pub enum PolicyWord {
 pub struct Streams {
     /// Credit of a link.
     pub window: Option<Size>,
+    /// Whether the kernel moves bulk by itself.
+    pub splice: Option<bool>,
 }
 
 /// `log:`

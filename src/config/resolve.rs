@@ -164,6 +164,7 @@ pub(crate) fn built_in(facts: &Facts, surroundings: &Surroundings, has_registry:
         }),
         streams: Some(Streams {
             window: Some(Size(DEFAULT_WINDOW)),
+            splice: Some(true),
         }),
         objects: Some(objects::built_in()),
         registry: Some(Vec::new()),
@@ -208,10 +209,8 @@ pub(crate) fn settings(
     exit_after_one: bool,
 ) -> Result<Settings, ConfigError> {
     let run = file.run.unwrap_or_default();
-    let window = file
-        .streams
-        .and_then(|streams| streams.window)
-        .map_or(DEFAULT_WINDOW, |window| window.0);
+    let streams = file.streams.unwrap_or_default();
+    let window = streams.window.map_or(DEFAULT_WINDOW, |window| window.0);
     let terms = DefaultTerms {
         lease: or(run.lease, DEFAULT_LEASE),
         kill_grace: or(run.kill_grace, DEFAULT_KILL_GRACE),
@@ -250,6 +249,7 @@ pub(crate) fn settings(
         registries: registry::settings(file.registry.unwrap_or_default())?,
         discovery: discovery(file.discovery.unwrap_or_default())?,
         terms,
+        splice: streams.splice.unwrap_or(true),
         objects: objects::settings(file.objects.unwrap_or_default())?,
         exit_after_one,
         drain_timeout: or(file.drain_timeout, DEFAULT_DRAIN_TIMEOUT),

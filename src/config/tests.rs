@@ -33,7 +33,7 @@ apps:
   resize:  { path: /opt/img/resize, run-as: img, format: json, limits: { memory: 512M, pids: 64, time: 10m } }
 run:       { path: [/usr/local/bin, /usr/bin, /bin], env: { accept: [LANG, "LC_*", TZ] }, kill-grace: 5s, lease: 15s, max-processes: 4096 }
 schedule:  { policy: spread }
-streams:   { window: 256K }
+streams:   { window: 256K, splice: true }
 objects:   { metadata: { style: nested, name: __dpipes, prefix: "dp." }, on-non-object: pass, on-bad-object: fail, max-object: 16M }
 registry:
   - static: { nodes: [ { name: node-b, addr: "10.0.0.12:3747", apps: [sort, uniq] } ] }
@@ -406,6 +406,7 @@ fn show_is_yaml_that_says_the_same_and_where_it_came_from() {
       policy: spread                         # built-in
     streams:
       window: 256K                           # built-in
+      splice: true                           # built-in
     objects:
       metadata:
         style: nested                        # built-in

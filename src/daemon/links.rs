@@ -14,7 +14,7 @@ use crate::{
     object::BadObject,
     transport::{
         RecvStream, SendStream, code,
-        pump::{self, Meter, ReceiveEnd, SendEnd},
+        pump::{self, Meter, ReceiveEnd, SendEnd, Transfer},
     },
     wire::message::{FromNode, LinkEnd, LinkEndpoint, Purpose},
 };
@@ -124,7 +124,8 @@ async fn fill(
     let end = {
         let counted = meter.clone();
         let pumping = match objects.as_deref_mut() {
-            None => pump::receive_pipe(stream, writer, counted, aborting).left_future(),
+            None => pump::receive_pipe(stream, writer, counted, aborting, context.transfer)
+                .left_future(),
             Some(objects) => {
                 pump::receive_through(objects, stream, writer, counted, aborting).right_future()
             }
@@ -213,7 +214,15 @@ pub(super) async fn drain(
     let (bytes, why) = match opened {
         Err(why) => (0, why),
         Ok(stream) => {
-            match pump::send_pipe(reader, stream, meter.clone(), aborting.clone()).await {
+            match pump::send_pipe(
+                reader,
+                stream,
+                meter.clone(),
+                aborting.clone(),
+                context.transfer,
+            )
+            .await
+            {
                 SendEnd::Finished { bytes } => return Output::Finished { bytes },
                 SendEnd::Stopped {
                     bytes,
@@ -258,7 +267,7 @@ pub(super) async fn drain_stderr(
     // What a stage says while it is being ended is still worth reading, so this end is never marked as aborted; it ends with the stage.
     let never = CancellationToken::new();
     let end = tokio::select! {
-        end = pump::send_pipe(reader, stream, Arc::default(), never) => end,
+        end = pump::send_pipe(reader, stream, Arc::default(), never, Transfer::Copy) => end,
         () = late(&aborting) => return None,
     };
     match end {

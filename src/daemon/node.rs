@@ -31,7 +31,7 @@ use crate::{
     id::NodeId,
     negotiate::rules::Others,
     plan::ClusterView,
-    transport::{self, PeerAddress, Session, Side},
+    transport::{self, PeerAddress, Session, Side, pump::Transfer},
     wire::message::{AppsOffered, Hello, Load, Phase, Role, SourceView, Tried},
 };
 
@@ -141,6 +141,15 @@ impl Node {
     /// The settings as they are now; a reload does not change what was taken here.
     pub(super) fn settings(&self) -> Settings {
         self.settings.borrow().clone()
+    }
+
+    /// How the data of links are moved.
+    pub(super) fn transfer(&self) -> Transfer {
+        if self.settings.borrow().splice {
+            Transfer::Splice
+        } else {
+            Transfer::Copy
+        }
     }
 
     /// The settings, to be told that they changed from now on.

@@ -236,6 +236,7 @@ impl Part {
             terms: terms.clone(),
             digest: digest.clone(),
             window: offer.window,
+            transfer: node.transfer(),
             eof_on_loss: offer
                 .options
                 .get("on-loss")

@@ -39,6 +39,9 @@ pub struct Settings {
     pub discovery: DiscoverySettings,
     /// Terms that pipes get unless they ask for others.
     pub terms: DefaultTerms,
+    /// Whether the kernel moves bulk between the apps' pipes and the sessions' sockets by itself, where it can. Without it all goes through
+    /// this process's memory: the same bytes at twice the cost.
+    pub splice: bool,
     /// What becomes of objects that reach the apps of this node.
     pub objects: ObjectSettings,
     /// Whether to leave after one stage has run, with its status.

@@ -28,7 +28,10 @@ use super::{
 use crate::{
     exec::{Ended, ExitKind, Process, ProcessHandle},
     id::{Attempt, PipeId, StageNumber},
-    transport::{RecvStream, Session, code, pump::Meter},
+    transport::{
+        RecvStream, Session, code,
+        pump::{Meter, Transfer},
+    },
     wire::message::{Exit, FromNode, LinkEnd, StageProgress, StageRecord, Terms, milliseconds},
 };
 
@@ -44,6 +47,7 @@ pub(super) struct Context {
     pub(super) terms: Terms,
     pub(super) digest: String,
     pub(super) window: u32,
+    pub(super) transfer: Transfer,
     pub(super) eof_on_loss: bool,
     pub(super) reports: mpsc::Sender<Report>,
 }

@@ -4,7 +4,12 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
-use super::{code, inbox::Inbox, payload::Payload};
+use super::{
+    budget::{Budget, Reservation},
+    code,
+    inbox::Inbox,
+    payload::Payload,
+};
 use crate::wire::limits;
 
 /// Window of a one-way stream unless its reader chooses another: what a local network needs at 1 GB/s and a round trip of 1 ms.
@@ -12,6 +17,19 @@ pub const DEFAULT_WINDOW: u32 = 1 << 20;
 
 /// What a writer may queue before it must wait: two of the largest reads of a pipe, so that one is filled while the other is sent.
 pub const SEND_QUEUE: usize = 512 << 10;
+
+/// What a writer may always have under way to a pipe that is full, within its window: a pipe tells only when it was full that it has room
+/// again, so it has to be filled to the brim, and what does not fit waits in memory.
+const SLACK: u64 = 64 << 10;
+
+/// A writer with less credit than this gets more as soon as there is room for a good piece, not only when half a window is free.
+const LOW: u64 = 128 << 10;
+
+/// Such a good piece.
+const GOOD_PIECE: u64 = 16 << 10;
+
+/// Window that a stream gets even when the budget is used up: with less it would hardly move.
+const LEAST_WINDOW: u32 = 64 << 10;
 
 /// A window that was used up within so many round trips is too small for its path: with one it would just have sufficed.
 const SMALL_WITHIN: u32 = 3;
@@ -46,7 +64,7 @@ pub enum Ending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// A piece of data, or one whole message.
-    Payload(Payload),
+    Payload(Bytes),
     /// Nothing yet.
     Pending,
     /// Nothing more, for this reason.
@@ -138,6 +156,7 @@ pub(super) struct ReceiveHalf {
     received: u64,
     digest: Option<[u8; 32]>,
     tuning: Tuning,
+    reserved: Reservation,
     /// Whether its user has not let go of it.
     pub(super) held: bool,
 }
@@ -147,8 +166,15 @@ pub(super) struct ReceiveHalf {
 struct Tuning {
     since: Duration,
     used: u64,
-    /// What the window has grown by.
-    grown: u32,
+}
+
+/// What a pipe that a stream ends in holds and could hold, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How much it takes when it is empty.
+    pub capacity: usize,
+    /// How much it takes now. An estimate: a pipe is full when its slots are used up, however little is in each.
+    pub free: usize,
 }
 
 /// The writer sent more than was granted.
@@ -190,6 +216,10 @@ impl SendHalf {
         self.queued += payload.len();
         self.accepted += payload.len() as u64;
         self.queue.push_back(payload);
+    }
+
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
     }
 
     pub(super) const fn accepted(&self) -> u64 {
@@ -235,8 +265,8 @@ impl SendHalf {
         }
     }
 
-    /// Takes what is to be sent next: as much as credit and the limit of a frame allow.
-    pub(super) fn next(&mut self, messages: bool) -> Option<Next> {
+    /// Takes what is to be sent next: as much as credit and `quantum`, the length of a frame, allow.
+    pub(super) fn next(&mut self, messages: bool, quantum: usize) -> Option<Next> {
         if !self.is_ready(messages) {
             return None;
         }
@@ -252,7 +282,7 @@ impl SendHalf {
             self.queue.pop_front()?
         } else {
             let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
-            let most = credit.min(limits::MAX_DATA);
+            let most = credit.min(quantum);
             let payload = if front.len() <= most {
                 self.queue.pop_front()?
             } else {
@@ -269,7 +299,7 @@ impl SendHalf {
 // === impl ReceiveHalf ===
 
 impl ReceiveHalf {
-    pub(super) fn new(window: u32) -> Self {
+    pub(super) fn new(window: u32, budget: &Budget) -> Self {
         Self {
             state: ReceiveState::Open,
             inbox: Inbox::default(),
@@ -281,21 +311,59 @@ impl ReceiveHalf {
             received: 0,
             digest: None,
             tuning: Tuning::default(),
+            reserved: budget.reservation(),
             held: true,
         }
     }
 
-    /// Opens the window, or widens it.
+    /// Opens the window, or widens it, as far as the budget allows.
     pub(super) fn grant(&mut self, window: u32) {
         let window = window.clamp(1, limits::MAX_WINDOW);
-        if window > self.window && self.state == ReceiveState::Open {
-            self.credit_due += u64::from(window - self.window);
-            self.window = window;
+        if self.state != ReceiveState::Open {
+            return;
+        }
+        let wanted = window.saturating_sub(self.window);
+        let more = self
+            .reserved
+            .take(wanted)
+            .max(LEAST_WINDOW.min(window).saturating_sub(self.window));
+        self.credit_due += u64::from(more);
+        self.window += more;
+    }
+
+    /// Lets the window grow to what the pipe takes that it ends in, as far as the budget allows. What waits there waits for free.
+    pub(super) fn widen(&mut self, capacity: u32) {
+        let wanted = capacity.min(limits::MAX_WINDOW).saturating_sub(self.window);
+        self.window += self.reserved.take(wanted);
+    }
+
+    /// How much may be passed straight into the pipe that it ends in: nothing that would overtake what waits to be read.
+    pub(super) fn passable(&self) -> usize {
+        if self.state == ReceiveState::Open && self.inbox.len() == 0 && self.lent == 0 {
+            usize::try_from(self.granted).unwrap_or(usize::MAX)
+        } else {
+            0
+        }
+    }
+
+    /// Notes that so much has been passed straight into the pipe that it ends in.
+    pub(super) fn passed(
+        &mut self,
+        bytes: usize,
+        pipe: Room,
+        now: Duration,
+        round_trip: Option<Duration>,
+    ) {
+        self.received += bytes as u64;
+        self.granted = self.granted.saturating_sub(bytes as u64);
+        if self.state == ReceiveState::Open {
+            let _grown = self.tune(bytes as u64, now, round_trip);
+            self.replenish(pipe);
         }
     }
 
     /// Takes in what has arrived. The caller has checked that the half has not ended.
-    pub(super) fn arrive(&mut self, payload: Payload, message: bool) -> Result<(), Excess> {
+    pub(super) fn arrive(&mut self, payload: Bytes, message: bool) -> Result<(), Excess> {
         let length = payload.len();
         self.received += length as u64;
         let cost = if message {
@@ -313,9 +381,10 @@ impl ReceiveHalf {
         };
         self.granted = granted;
         if self.state == ReceiveState::Open {
-            match payload {
-                Payload::Bytes(body) if message => self.inbox.push_message(body),
-                payload => self.inbox.push_data(payload),
+            if message {
+                self.inbox.push_message(payload);
+            } else {
+                self.inbox.push_data(payload);
             }
         }
         Ok(())
@@ -365,22 +434,17 @@ impl ReceiveHalf {
         self.digest
     }
 
-    /// What the window has grown by.
-    pub(super) const fn grown(&self) -> u32 {
-        self.tuning.grown
-    }
-
-    /// Takes the next piece, and takes back what was lent before.
+    /// Takes the next piece, and takes back what was lent before: into `pipe`, where that is what it ends in.
     ///
-    /// `round_trip` and `room` allow the window to grow, by `room` at most.
+    /// A window of data may grow where `round_trip` says that it is too small.
     pub(super) fn read(
         &mut self,
         message: bool,
+        pipe: Option<Room>,
         now: Duration,
         round_trip: Option<Duration>,
-        room: u32,
     ) -> Read {
-        self.take_back(now, round_trip, room);
+        self.take_back(pipe, now, round_trip.filter(|_| !message));
         if let ReceiveState::Stopping { code, reason } = &self.state {
             // Only a half that was stopped for its writer's fault still has a reader.
             return Read::Ended(Ending::Reset {
@@ -423,38 +487,53 @@ impl ReceiveHalf {
     }
 
     /// Counts what was lent as used up, and makes credit of it when it is half a window.
-    fn take_back(&mut self, now: Duration, round_trip: Option<Duration>, room: u32) {
+    fn take_back(&mut self, pipe: Option<Room>, now: Duration, round_trip: Option<Duration>) {
         let lent = std::mem::take(&mut self.lent);
-        self.used += lent;
         if lent == 0 || self.state != ReceiveState::Open {
             return;
         }
-        self.tune(lent, now, round_trip, room);
+        let grown = self.tune(lent, now, round_trip);
+        if let Some(pipe) = pipe {
+            self.replenish(pipe);
+            return;
+        }
+        self.credit_due += u64::from(grown);
+        self.used += lent;
         if self.used * 2 >= u64::from(self.window) {
             self.credit_due += std::mem::take(&mut self.used);
         }
     }
 
-    /// Doubles a window that is used up faster than its path can return credit for it.
-    fn tune(&mut self, lent: u64, now: Duration, round_trip: Option<Duration>, room: u32) {
-        self.tuning.used += lent;
+    /// Gives the writer of a stream that ends in a pipe as much credit as the pipe has room, and some slack.
+    ///
+    /// The pipe never tells that it is less full than before unless it was full. So a writer is never without credit while nothing waits in
+    /// memory: it sends until the pipe is full and something waits, and when the pipe has room for that, this is called again.
+    fn replenish(&mut self, pipe: Room) {
+        let window = u64::from(self.window);
+        let slack = window.saturating_sub(pipe.capacity as u64).max(SLACK);
+        let target = window.min(pipe.free as u64 + slack);
+        let writers = self.granted + self.credit_due;
+        let due = target.saturating_sub(writers + self.inbox.len() as u64);
+        if due * 2 >= window || (writers < LOW && due >= GOOD_PIECE) {
+            self.credit_due += due;
+        }
+    }
+
+    /// Doubles a window that is used up faster than its path can return credit for it; says by how much it has grown.
+    fn tune(&mut self, used: u64, now: Duration, round_trip: Option<Duration>) -> u32 {
+        self.tuning.used += used;
         if self.tuning.used < u64::from(self.window) {
-            return;
+            return 0;
         }
         let took = now.saturating_sub(self.tuning.since);
-        let small = round_trip.is_some_and(|round_trip| took < round_trip * SMALL_WITHIN);
-        let more = self.window.min(limits::MAX_WINDOW - self.window).min(room);
-        if small && more > 0 {
-            self.window += more;
-            self.tuning.grown += more;
-            self.credit_due += u64::from(more);
-        }
         self.tuning.since = now;
         self.tuning.used = 0;
+        if round_trip.is_none_or(|round_trip| took >= round_trip * SMALL_WITHIN) {
+            return 0;
+        }
+        let wanted = self.window.min(limits::MAX_WINDOW - self.window);
+        let more = self.reserved.take(wanted);
+        self.window += more;
+        more
     }
-}
-
-/// What a message's body is to a queue.
-pub(super) fn message_payload(body: Bytes) -> Payload {
-    Payload::Bytes(body)
 }

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::payload::Payload;
-
 /// From this length on a piece is kept as the slice that it is, though it may keep alive twice its size: half the buffer into which
 /// drivers receive.
 const KEEP: usize = 128 << 10;
@@ -28,12 +26,13 @@ pub(super) struct Inbox {
     gathered: BytesMut,
     /// Pieces that keep alive more than twice their length.
     sparse: usize,
+    length: usize,
 }
 
 /// What waits, and what it costs.
 #[derive(Debug)]
 struct Piece {
-    payload: Payload,
+    bytes: Bytes,
     sparse: bool,
 }
 
@@ -41,18 +40,18 @@ struct Piece {
 
 impl Inbox {
     /// Adds bytes whose boundaries mean nothing.
-    pub(super) fn push_data(&mut self, payload: Payload) {
-        let Payload::Bytes(bytes) = &payload;
+    pub(super) fn push_data(&mut self, bytes: Bytes) {
+        self.length += bytes.len();
         let sparse = bytes.len() < KEEP;
         if !sparse || (bytes.len() >= KEEP_FEW && self.sparse < FEW) {
             self.close_gathered();
             self.sparse += usize::from(sparse);
-            self.pieces.push_back(Piece { payload, sparse });
+            self.pieces.push_back(Piece { bytes, sparse });
         } else {
             if self.gathered.len() + bytes.len() > GATHER {
                 self.close_gathered();
             }
-            self.gathered.extend_from_slice(bytes);
+            self.gathered.extend_from_slice(&bytes);
         }
     }
 
@@ -63,17 +62,24 @@ impl Inbox {
         } else {
             Bytes::copy_from_slice(&body)
         };
+        self.length += body.len();
         self.push_dense(body);
     }
 
+    /// Bytes that wait.
+    pub(super) const fn len(&self) -> usize {
+        self.length
+    }
+
     /// Takes the next piece.
-    pub(super) fn pop(&mut self) -> Option<Payload> {
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
         if self.pieces.is_empty() {
             self.close_gathered();
         }
         let piece = self.pieces.pop_front()?;
         self.sparse -= usize::from(piece.sparse);
-        Some(piece.payload)
+        self.length -= piece.bytes.len();
+        Some(piece.bytes)
     }
 
     /// Throws everything away.
@@ -90,9 +96,8 @@ impl Inbox {
     }
 
     fn push_dense(&mut self, bytes: Bytes) {
-        let payload = Payload::Bytes(bytes);
         self.pieces.push_back(Piece {
-            payload,
+            bytes,
             sparse: false,
         });
     }
@@ -108,15 +113,13 @@ mod tests {
         let mut expected = Vec::new();
         for (value, length) in [(1, 10), (2, KEEP), (3, 20_000), (4, 1), (5, GATHER), (6, 7)] {
             expected.extend(std::iter::repeat_n(value, length));
-            inbox.push_data(Bytes::from(vec![value; length]).into());
+            inbox.push_data(Bytes::from(vec![value; length]));
         }
-        let pieces: Vec<Payload> = std::iter::from_fn(|| inbox.pop()).collect();
+        assert_eq!(inbox.len(), expected.len());
+        let pieces: Vec<Bytes> = std::iter::from_fn(|| inbox.pop()).collect();
         assert_eq!(pieces.len(), 6);
-        let found: Vec<u8> = pieces
-            .iter()
-            .flat_map(|Payload::Bytes(bytes)| bytes.to_vec())
-            .collect();
-        assert_eq!(found, expected);
+        assert_eq!(pieces.concat(), expected);
+        assert_eq!(inbox.len(), 0);
     }
 
     #[test]
@@ -124,14 +127,14 @@ mod tests {
         let mut inbox = Inbox::default();
         let buffer = Bytes::from(vec![1; 2 * KEEP]);
         for _ in 0..4 {
-            inbox.push_data(buffer.slice(..KEEP_FEW).into());
+            inbox.push_data(buffer.slice(..KEEP_FEW));
         }
-        let is_slice = |payload: &Payload| matches!(payload, Payload::Bytes(bytes) if bytes.as_ptr() == buffer.as_ptr());
-        let waiting: Vec<Payload> = std::iter::from_fn(|| inbox.pop()).collect();
+        let is_slice = |bytes: &Bytes| bytes.as_ptr() == buffer.as_ptr();
+        let waiting: Vec<Bytes> = std::iter::from_fn(|| inbox.pop()).collect();
         assert_eq!(waiting.len(), FEW + 1);
         assert_eq!(waiting.iter().filter(|piece| is_slice(piece)).count(), FEW);
         // They were read, so others may be kept.
-        inbox.push_data(buffer.slice(..KEEP_FEW).into());
+        inbox.push_data(buffer.slice(..KEEP_FEW));
         assert!(inbox.pop().is_some_and(|piece| is_slice(&piece)));
     }
 
@@ -139,7 +142,7 @@ mod tests {
     fn a_flood_of_single_bytes_becomes_few_pieces() {
         let mut inbox = Inbox::default();
         for _ in 0..(1 << 20) {
-            inbox.push_data(Bytes::from_static(b"x").into());
+            inbox.push_data(Bytes::from_static(b"x"));
         }
         assert_eq!(std::iter::from_fn(|| inbox.pop()).count(), 4);
     }

@@ -12,10 +12,12 @@
 //!
 //! # Payloads
 //!
-//! What flows is a [`Payload`], not a buffer, on both sides. Today it is always [`Payload::Bytes`]. A splicing driver adds the variant
-//! "so many bytes that wait in this pipe": the connection only ever asks a payload for its length and splits it, so it need not change.
+//! What is sent is a [`Payload`]: bytes in memory, or so many bytes that wait in a pipe. The connection only ever asks a payload for its
+//! length and splits it; where the bytes are is the driver's business. What arrives is bytes in memory, or is [passed](Connection::passed) by
+//! the driver straight into the pipe that the stream ends in, as long as [`Connection::passable`] allows.
 
 mod bucket;
+mod budget;
 pub mod code;
 mod connection;
 mod error;
@@ -25,9 +27,10 @@ mod life;
 mod payload;
 
 pub use self::{
+    budget::Budget,
     connection::{Connection, Event, MAX_STREAMS, Outgoing, Side, Stream},
     error::{OpenError, Violation},
-    half::{DEFAULT_WINDOW, Ending, Read, SEND_QUEUE},
+    half::{DEFAULT_WINDOW, Ending, Read, Room, SEND_QUEUE},
     life::{DEAD_AFTER, PING_EVERY},
     payload::Payload,
 };

@@ -8,6 +8,9 @@ use bytes::Bytes;
 pub enum Payload {
     /// In memory.
     Bytes(Bytes),
+    /// So many bytes at the front of the pipe that the stream is written from. They are there already, and nobody else reads that pipe:
+    /// only the driver knows which pipe it is, and moves them to the socket without a copy.
+    Piped(usize),
 }
 
 // === impl Payload ===
@@ -18,6 +21,7 @@ impl Payload {
     pub fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
+            Self::Piped(length) => *length,
         }
     }
 
@@ -36,6 +40,11 @@ impl Payload {
     pub fn split_to(&mut self, at: usize) -> Self {
         match self {
             Self::Bytes(bytes) => Self::Bytes(bytes.split_to(at)),
+            Self::Piped(length) => {
+                assert!(at <= *length, "{at} of {length} bytes");
+                *length -= at;
+                Self::Piped(at)
+            }
         }
     }
 }

@@ -18,10 +18,13 @@ mod driver;
 mod error;
 mod handshake;
 pub mod pump;
+mod reader;
 mod session;
 mod shared;
 mod socket;
+mod splice;
 mod stream;
+mod turn;
 
 pub use self::{
     address::{Address, InvalidAddress, Peer, PeerAddress},

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,11 +10,22 @@ use bytes::BytesMut;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{address::Peer, error::Lost};
+use super::{
+    address::Peer,
+    error::Lost,
+    splice::{Outlet, Source},
+};
 use crate::{
-    mux::{Connection, Event, Side, code},
+    mux::{Budget, Connection, Event, Payload, Side, code},
     wire::{Frame, Half, StreamId, codec},
 };
+
+/// What the windows of all sessions together may come to. A thousand links that all have the usual 256 KiB fit; what a stalled stream
+/// holds in memory is at most its window.
+const WINDOWS: u64 = 256 << 20;
+
+/// The windows' budget of this process.
+static BUDGET: LazyLock<Budget> = LazyLock::new(|| Budget::new(WINDOWS));
 
 /// A session's state. The lock is held for short work in memory only, never across an await.
 #[derive(Debug)]
@@ -30,6 +41,8 @@ pub(super) struct Shared {
     /// Cancelled when its socket is closed.
     pub(super) closed: CancellationToken,
     pub(super) peer: Peer,
+    /// Whether a socket of the kernel carries the session as it is.
+    pub(super) has_socket: bool,
 }
 
 /// What the lock protects.
@@ -37,6 +50,10 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) connection: Connection,
     wakers: HashMap<(StreamId, Half), Arc<Notify>>,
+    /// The pipes that streams are written from, where the kernel moves their bytes.
+    sources: HashMap<StreamId, Arc<Source>>,
+    /// The pipes that streams end in, where the kernel moves their bytes.
+    outlets: HashMap<StreamId, Arc<Outlet>>,
     lost: Option<Lost>,
     /// The frames that are still to be written when the session is over; `None` if the peer would not hear them.
     farewell: Option<BytesMut>,
@@ -51,11 +68,13 @@ pub(super) struct Guard {
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(side: Side, peer: Peer) -> Self {
+    pub(super) fn new(side: Side, peer: Peer, has_socket: bool) -> Self {
         Self {
             state: Mutex::new(State {
-                connection: Connection::new(side),
+                connection: Connection::new(side, BUDGET.clone()),
                 wakers: HashMap::new(),
+                sources: HashMap::new(),
+                outlets: HashMap::new(),
                 lost: None,
                 farewell: None,
             }),
@@ -65,6 +84,7 @@ impl Shared {
             over: CancellationToken::new(),
             closed: CancellationToken::new(),
             peer,
+            has_socket,
         }
     }
 
@@ -164,6 +184,46 @@ impl State {
     /// Forgets it.
     pub(super) fn forget(&mut self, stream: StreamId, half: Half) {
         self.wakers.remove(&(stream, half));
+        match half {
+            Half::Send => drop(self.sources.remove(&stream)),
+            Half::Receive => drop(self.outlets.remove(&stream)),
+        }
+    }
+
+    /// Lets a stream's bytes be announced while they are in a pipe.
+    pub(super) fn attach_source(&mut self, stream: StreamId, source: Arc<Source>) {
+        self.sources.insert(stream, source);
+    }
+
+    /// The pipe that a stream is written from.
+    pub(super) fn source(&self, stream: StreamId) -> Option<Arc<Source>> {
+        self.sources.get(&stream).cloned()
+    }
+
+    /// Lets a stream's bytes be passed straight into a pipe.
+    pub(super) fn attach_outlet(&mut self, stream: StreamId, outlet: Arc<Outlet>) {
+        self.outlets.insert(stream, outlet);
+    }
+
+    /// Takes that back. A reader in the middle of passing something on may still do so.
+    pub(super) fn detach_outlet(&mut self, stream: StreamId) {
+        self.outlets.remove(&stream);
+    }
+
+    /// Where the next bytes of a stream may be passed, and how many.
+    pub(super) fn passable(&self, stream: StreamId) -> Option<(Arc<Outlet>, usize)> {
+        let outlet = self.outlets.get(&stream)?;
+        let most = self.connection.passable(stream);
+        (most > 0).then(|| (Arc::clone(outlet), most))
+    }
+
+    /// Announces what is in the pipe of a stream of which nothing is announced. If that is not worth it, whoever holds the stream reads
+    /// what little there is.
+    pub(super) fn announce(&mut self, stream: StreamId, source: &Source) {
+        match source.waiting() {
+            Some(waiting) => self.connection.send(stream, Payload::Piped(waiting)),
+            None => source.run_dry(),
+        }
     }
 
     /// Why the session is over. Asked only when a half was lost, and the reason is known before any half is.

@@ -1,10 +1,14 @@
 //! Sockets that can carry a session.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
 
 use rustix::net::sockopt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadHalf, WriteHalf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadHalf, WriteHalf},
     net::{TcpStream, UnixStream, tcp, unix},
 };
 
@@ -20,9 +24,9 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// A connection in both directions that a session can be carried by.
 pub trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The reading half.
-    type Reader: AsyncRead + Unpin + Send + 'static;
+    type Reader: AsyncRead + OfSocket + Unpin + Send + Sync + 'static;
     /// The writing half.
-    type Writer: AsyncWrite + Unpin + Send + 'static;
+    type Writer: AsyncWrite + OfSocket + Unpin + Send + 'static;
 
     /// Sets what a session needs. Whatever cannot be set stays as it is.
     fn prepare(&self) {}
@@ -30,6 +34,84 @@ pub trait Connected: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Parts the directions, which are then used by two tasks at once.
     fn into_halves(self) -> (Self::Reader, Self::Writer);
 }
+
+/// Half of a connection that may be one of the kernel's sockets.
+pub trait OfSocket {
+    /// The socket, if what is written to it and read from it is what travels: then the kernel can move bytes between it and a pipe. A
+    /// connection that encrypts in this process has none.
+    fn socket(&self) -> Option<Socket<'_>> {
+        None
+    }
+}
+
+/// A socket of the kernel, non-blocking, known to the runtime.
+#[derive(Clone, Copy, Debug)]
+pub enum Socket<'a> {
+    /// TCP.
+    Tcp(&'a TcpStream),
+    /// A unix socket.
+    Unix(&'a UnixStream),
+}
+
+impl Socket<'_> {
+    /// Waits until it may be readable or writable. Cancel safe.
+    pub(super) async fn ready(&self, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.ready(interest).await,
+            Self::Unix(stream) => stream.ready(interest).await,
+        }
+        .map(drop)
+    }
+
+    /// Tries something that returns [`io::ErrorKind::WouldBlock`] when, and only when, the socket is not ready for it.
+    pub(super) fn attempt<T>(
+        &self,
+        interest: Interest,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, act),
+            Self::Unix(stream) => stream.try_io(interest, act),
+        }
+    }
+}
+
+impl AsFd for Socket<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl OfSocket for tcp::OwnedReadHalf {
+    fn socket(&self) -> Option<Socket<'_>> {
+        Some(Socket::Tcp(self.as_ref()))
+    }
+}
+
+impl OfSocket for tcp::OwnedWriteHalf {
+    fn socket(&self) -> Option<Socket<'_>> {
+        Some(Socket::Tcp(self.as_ref()))
+    }
+}
+
+impl OfSocket for unix::OwnedReadHalf {
+    fn socket(&self) -> Option<Socket<'_>> {
+        Some(Socket::Unix(self.as_ref()))
+    }
+}
+
+impl OfSocket for unix::OwnedWriteHalf {
+    fn socket(&self) -> Option<Socket<'_>> {
+        Some(Socket::Unix(self.as_ref()))
+    }
+}
+
+impl OfSocket for ReadHalf<DuplexStream> {}
+
+impl OfSocket for WriteHalf<DuplexStream> {}
 
 impl Connected for TcpStream {
     type Reader = tcp::OwnedReadHalf;

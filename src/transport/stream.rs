@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::{
     error::{MessageError, ReadError, StopCause, WriteError},
     shared::{Guard, Shared, State},
+    splice::{self, Outlet, Source},
 };
 use crate::{
     mux::{Connection, DEFAULT_WINDOW, Ending, Payload, Read},
@@ -21,6 +22,7 @@ use crate::{
 pub struct SendStream {
     end: End,
     bytes: u64,
+    source: Option<Arc<Source>>,
 }
 
 /// The reading end of a stream.
@@ -29,6 +31,7 @@ pub struct SendStream {
 pub struct RecvStream {
     end: End,
     bytes: u64,
+    outlet: Option<Arc<Outlet>>,
 }
 
 /// What both ends have.
@@ -75,6 +78,11 @@ impl End {
         }
     }
 
+    /// Whether the kernel can move what flows here between a pipe and the session's socket.
+    fn can_splice(&self) -> bool {
+        self.kind == StreamKind::Uni && self.shared().has_socket && splice::works()
+    }
+
     fn debug(&self, name: &str, bytes: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
             .field("id", &self.id)
@@ -105,6 +113,7 @@ impl SendStream {
         Self {
             end: End::new(guard, id, Half::Send, kind),
             bytes: 0,
+            source: None,
         }
     }
 
@@ -176,7 +185,7 @@ impl SendStream {
             })
         };
         self.end.wait(ended).await?;
-        Ok(self.bytes)
+        Ok(self.bytes())
     }
 
     /// Gives up writing: the reader sees a reset, never an end. What is queued is dropped.
@@ -197,10 +206,33 @@ impl SendStream {
         self.end.wait(ended).await
     }
 
-    /// Bytes that were queued so far.
+    /// Whether bytes that are in a pipe can be sent without a copy in this process.
+    pub(super) fn can_splice(&self) -> bool {
+        self.end.can_splice()
+    }
+
+    /// Lets bytes be announced that are in this pipe, which nobody else must read.
+    pub(super) fn attach(&mut self, source: &Arc<Source>) {
+        self.source = Some(Arc::clone(source));
+        let mut state = self.end.shared().lock();
+        state.attach_source(self.end.id, Arc::clone(source));
+    }
+
+    /// Sends what is in the attached pipe, as long as there is much, without another call: [`Source::dry`] tells when it is over. Until then
+    /// the pipe must not be read.
+    pub(super) fn announce(&self) {
+        if let Some(source) = &self.source {
+            let shared = self.end.shared();
+            let mut state = shared.lock();
+            state.announce(self.end.id, source);
+            shared.settle(&mut state);
+        }
+    }
+
+    /// Bytes that were queued so far, or that left an attached pipe.
     #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.source.as_ref().map_or(0, |source| source.bytes())
     }
 
     /// The number of the stream within its session, for logs.
@@ -233,6 +265,7 @@ impl RecvStream {
         Self {
             end: End::new(guard, id, Half::Receive, kind),
             bytes: 0,
+            outlet: None,
         }
     }
 
@@ -263,11 +296,15 @@ impl RecvStream {
     pub async fn recv(&mut self) -> Result<Option<Bytes>, ReadError> {
         let id = self.end.id;
         let shared = self.end.shared();
-        let next = |state: &mut State| match state.connection.read(id, shared.now()) {
-            Read::Payload(Payload::Bytes(bytes)) => Some(Ok(Some(bytes))),
-            Read::Pending => None,
-            Read::Ended(Ending::Finished) => Some(Ok(None)),
-            Read::Ended(ending) => Some(Err(read_error(state, ending))),
+        let outlet = self.outlet.as_deref();
+        let next = |state: &mut State| {
+            let room = outlet.map(Outlet::room);
+            match state.connection.read(id, room, shared.now()) {
+                Read::Payload(bytes) => Some(Ok(Some(bytes))),
+                Read::Pending => None,
+                Read::Ended(Ending::Finished) => Some(Ok(None)),
+                Read::Ended(ending) => Some(Err(read_error(state, ending))),
+            }
         };
         let read = self.end.wait(next).await?;
         self.bytes += read.as_ref().map_or(0, |bytes| bytes.len() as u64);
@@ -309,7 +346,26 @@ impl RecvStream {
             .with(|connection: &mut Connection, _| connection.stop(id, code, reason));
     }
 
-    /// Bytes that were read so far.
+    /// Whether what arrives can go into a pipe without a copy in this process.
+    pub(super) fn can_splice(&self) -> bool {
+        self.end.can_splice()
+    }
+
+    /// Lets what arrives go straight into a pipe while nothing waits in memory. What [`RecvStream::recv`] returns must be written into it
+    /// before it is called again, and it is called all the time.
+    pub(super) fn attach(&mut self, outlet: &Arc<Outlet>) {
+        self.outlet = Some(Arc::clone(outlet));
+        let mut state = self.end.shared().lock();
+        state.attach_outlet(self.end.id, Arc::clone(outlet));
+    }
+
+    /// Takes that back.
+    pub(super) fn detach(&mut self) {
+        self.outlet = None;
+        self.end.shared().lock().detach_outlet(self.end.id);
+    }
+
+    /// Bytes that were read so far; what went straight into a pipe is not among them.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes

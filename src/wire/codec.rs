@@ -103,12 +103,8 @@ impl Decoder {
                         return Ok(None);
                     }
                     let taken = buffer.len().min(*left);
-                    let (stream, left) = (*stream, *left - taken);
-                    self.state = if left == 0 {
-                        State::Header
-                    } else {
-                        State::Data { stream, left }
-                    };
+                    let stream = *stream;
+                    self.pass(taken);
                     let payload = buffer.split_to(taken).freeze();
                     return Ok(Some(Frame::Data { stream, payload }));
                 }
@@ -152,6 +148,30 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// What comes next when it is the payload of a Data frame: the stream, and how many bytes of it are missing.
+    #[must_use]
+    pub const fn awaits_data(&self) -> Option<(StreamId, usize)> {
+        match self.state {
+            State::Data { stream, left } => Some((stream, left)),
+            State::Header | State::Skip { .. } => None,
+        }
+    }
+
+    /// Notes that so many bytes of the payload that [it awaits](Self::awaits_data) went by without it.
+    ///
+    /// # Panics
+    ///
+    /// If it awaits fewer; whoever took them has taken part of the next frame.
+    pub fn pass(&mut self, bytes: usize) {
+        let Some((stream, left)) = self.awaits_data().filter(|(_, left)| bytes <= *left) else {
+            panic!("{bytes} bytes passed in state {:?}", self.state);
+        };
+        self.state = match left - bytes {
+            0 => State::Header,
+            left => State::Data { stream, left },
+        };
     }
 
     /// Whether the bytes so far end between two frames, given what is left in the buffer.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::{Connection, Event, Halves, MAX_REFUSED, MAX_STREAMS, Stream};
 use crate::{
     mux::{
         code,
         error::Violation,
         half::{Ending, Excess, ReceiveHalf, SendHalf},
-        payload::Payload,
     },
     wire::{Frame, FrameType, Half, StreamId, StreamKind, message::Purpose},
 };
@@ -29,7 +30,8 @@ impl Connection {
         }
         self.last_peer_id = id.0;
         self.peers += 1;
-        self.streams.insert(id, Halves::new(kind, false));
+        self.streams
+            .insert(id, Halves::new(kind, false, &self.budget));
         let refusal = if self.peers > MAX_STREAMS {
             Some((code::BUSY, "too many streams"))
         } else if self.away.here.is_some() {
@@ -52,7 +54,7 @@ impl Connection {
     pub(super) fn arrived(
         &mut self,
         stream: StreamId,
-        payload: Payload,
+        payload: Bytes,
         kind: StreamKind,
     ) -> Result<(), Violation> {
         let messages = kind == StreamKind::Bidi;

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     bucket::Bucket,
+    budget::Budget,
     error::Violation,
     half::{Ending, Next, ReceiveHalf, ReceiveState, SendHalf, SendState},
     life::{Life, Pulse},
@@ -41,8 +42,16 @@ const PING_INTERVAL: Duration = Duration::from_millis(100);
 /// Pings that may come at once, after a pause of the network.
 const PING_BURST: u32 = 10;
 
-/// What all windows of a session together may have grown by: a quarter of the node's budget for buffers.
-const MAX_GROWN: u32 = 64 << 20;
+/// Length of a data frame while other streams of the session have something to send: a quarter of what one alone gets, so that each
+/// waits for the others for a quarter of the time, and still enough to be worth its system calls.
+const SHARED_QUANTUM: usize = 256 << 10;
+
+/// Length of a data frame on a path that is [`FAR`]: what stands before a control frame in the socket delays it, and on a slow path by
+/// much. The windows there are many times longer, so throughput does not depend on it.
+const FAR_QUANTUM: usize = 64 << 10;
+
+/// Round trip from which on a path is not a local network.
+const FAR: Duration = Duration::from_millis(5);
 
 /// Which side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,7 +117,7 @@ pub struct Connection {
     last_peer_id: u32,
     own: usize,
     peers: usize,
-    grown: u32,
+    budget: Budget,
     life: Life,
     churn: Bucket,
     pings: Bucket,
@@ -160,7 +169,7 @@ impl Side {
 // === impl Halves ===
 
 impl Halves {
-    fn new(kind: StreamKind, own: bool) -> Self {
+    fn new(kind: StreamKind, own: bool, budget: &Budget) -> Self {
         let (send, receive) = match kind {
             StreamKind::Uni if own => (Some(0), None),
             StreamKind::Uni => (None, Some(0)),
@@ -170,7 +179,7 @@ impl Halves {
             kind,
             own,
             send: send.map(|credit| SendHalf::new(u64::from(credit))),
-            receive: receive.map(ReceiveHalf::new),
+            receive: receive.map(|window| ReceiveHalf::new(window, budget)),
             in_credit_line: false,
         }
     }
@@ -195,9 +204,9 @@ impl Halves {
 // === impl Connection: the driver's side ===
 
 impl Connection {
-    /// One side of a session whose Hellos have been exchanged, at time zero.
+    /// One side of a session whose Hellos have been exchanged, at time zero. Its windows take what they need of the budget.
     #[must_use]
-    pub fn new(side: Side) -> Self {
+    pub fn new(side: Side, budget: Budget) -> Self {
         Self {
             side,
             streams: HashMap::new(),
@@ -208,7 +217,7 @@ impl Connection {
             last_peer_id: 0,
             own: 0,
             peers: 0,
-            grown: 0,
+            budget,
             life: Life::new(),
             churn: Bucket::new(CHURN_INTERVAL, CHURN_BURST),
             pings: Bucket::new(PING_INTERVAL, PING_BURST),
@@ -253,10 +262,10 @@ impl Connection {
                 purpose,
             } => self.opened(stream, kind, purpose, now)?,
             Frame::Data { payload, .. } => {
-                self.arrived(stream, payload.into(), StreamKind::Uni)?;
+                self.arrived(stream, payload, StreamKind::Uni)?;
             }
             Frame::Message { body, .. } => {
-                self.arrived(stream, super::half::message_payload(body), StreamKind::Bidi)?;
+                self.arrived(stream, body, StreamKind::Bidi)?;
             }
             Frame::Finish { bytes, digest, .. } => self.finished(stream, bytes, digest)?,
             Frame::Reset { code, reason, .. } => {
@@ -360,6 +369,7 @@ impl Connection {
             }
         }
         while let Some(stream) = self.line.ready.pop_front() {
+            let quantum = self.quantum();
             let Some(halves) = self.streams.get_mut(&stream) else {
                 continue;
             };
@@ -368,7 +378,7 @@ impl Connection {
                 continue;
             };
             half.in_line = false;
-            let Some(next) = half.next(messages) else {
+            let Some(next) = half.next(messages, quantum) else {
                 continue;
             };
             self.line_up(stream);
@@ -455,6 +465,19 @@ impl Connection {
 // === impl Connection: book-keeping ===
 
 impl Connection {
+    /// How long the next data frame may be.
+    fn quantum(&self) -> usize {
+        let far = self
+            .life
+            .least_round_trip()
+            .is_some_and(|round_trip| round_trip >= FAR);
+        match (far, self.line.ready.is_empty()) {
+            (true, _) => FAR_QUANTUM,
+            (false, false) => SHARED_QUANTUM,
+            (false, true) => limits::MAX_DATA,
+        }
+    }
+
     fn sender(&mut self, stream: StreamId) -> Option<&mut SendHalf> {
         self.streams.get_mut(&stream)?.send.as_mut()
     }
@@ -519,7 +542,6 @@ impl Connection {
             } else {
                 self.peers -= 1;
             }
-            self.grown -= halves.receive.as_ref().map_or(0, ReceiveHalf::grown);
             self.idle_since = now;
         }
     }

@@ -11,6 +11,8 @@ use crate::{
     wire::{Decoder, codec},
 };
 
+mod outlet;
+
 const START: Duration = Duration::ZERO;
 
 fn purpose() -> Purpose {
@@ -46,7 +48,7 @@ struct Alone {
 impl Alone {
     fn new() -> Self {
         Self {
-            connection: Connection::new(Side::Acceptor),
+            connection: Connection::new(Side::Acceptor, Budget::new(1 << 30)),
         }
     }
 
@@ -59,7 +61,9 @@ impl Alone {
             .map(|outgoing| match outgoing {
                 Outgoing::Frame(frame) => frame,
                 Outgoing::Data { stream, payload } => {
-                    let Payload::Bytes(payload) = payload;
+                    let Payload::Bytes(payload) = payload else {
+                        panic!("the tests send from memory");
+                    };
                     Frame::Data { stream, payload }
                 }
             })
@@ -79,7 +83,7 @@ impl Alone {
 
 #[test]
 fn a_one_way_stream_starts_without_credit_and_flows_when_it_is_accepted() {
-    let mut dialler = Connection::new(Side::Dialler);
+    let mut dialler = Connection::new(Side::Dialler, Budget::new(1 << 30));
     let id = dialler.open(StreamKind::Uni, &purpose()).unwrap();
     dialler.send(id, bytes(10).into());
     assert!(matches!(
@@ -100,7 +104,7 @@ fn a_one_way_stream_starts_without_credit_and_flows_when_it_is_accepted() {
 
 #[test]
 fn control_goes_first_and_streams_take_turns() {
-    let mut dialler = Connection::new(Side::Dialler);
+    let mut dialler = Connection::new(Side::Dialler, Budget::new(1 << 30));
     let ids: Vec<StreamId> = (0..3)
         .map(|_| dialler.open(StreamKind::Uni, &purpose()).unwrap())
         .collect();
@@ -437,7 +441,10 @@ fn a_flood_of_opens_and_resets_ends_the_session_but_a_busy_peer_does_not() {
 
 #[test]
 fn the_pings_of_the_shortest_lease_are_no_flood() {
-    let (mut alone, mut pinging) = (Alone::new(), Connection::new(Side::Dialler));
+    let (mut alone, mut pinging) = (
+        Alone::new(),
+        Connection::new(Side::Dialler, Budget::new(1 << 30)),
+    );
     pinging.set_lease(Some(Duration::from_millis(1)));
     let mut now = START;
     let mut pings = 0;
@@ -472,18 +479,18 @@ fn credit_returns_when_half_a_window_has_left_and_not_before() {
     let stream = StreamId(1);
     alone.hear(data(1, 49)).unwrap();
     assert!(matches!(
-        alone.connection.read(stream, START),
+        alone.connection.read(stream, None, START),
         Read::Payload(_)
     ));
-    assert_eq!(alone.connection.read(stream, START), Read::Pending);
+    assert_eq!(alone.connection.read(stream, None, START), Read::Pending);
     assert!(alone.says().is_empty());
     alone.hear(data(1, 1)).unwrap();
     assert!(matches!(
-        alone.connection.read(stream, START),
+        alone.connection.read(stream, None, START),
         Read::Payload(_)
     ));
     assert!(alone.says().is_empty(), "the last byte has not left yet");
-    assert_eq!(alone.connection.read(stream, START), Read::Pending);
+    assert_eq!(alone.connection.read(stream, None, START), Read::Pending);
     assert_eq!(alone.says(), [Frame::Credit { stream, delta: 50 }]);
 }
 
@@ -504,7 +511,7 @@ fn a_window_grows_only_when_the_path_is_longer_than_it() {
             alone.connection.receive(data(1, length), now).unwrap();
             granted -= i64::try_from(length).unwrap();
             now += Duration::from_millis(150);
-            while alone.connection.read(StreamId(1), now) != Read::Pending {}
+            while alone.connection.read(StreamId(1), None, now) != Read::Pending {}
             for frame in alone.says() {
                 if let Frame::Credit { delta, .. } = frame {
                     granted += i64::from(delta);
@@ -526,7 +533,7 @@ fn a_window_grows_only_when_the_path_is_longer_than_it() {
 
 #[test]
 fn one_stream_cannot_queue_without_end() {
-    let mut dialler = Connection::new(Side::Dialler);
+    let mut dialler = Connection::new(Side::Dialler, Budget::new(1 << 30));
     let id = dialler.open(StreamKind::Uni, &purpose()).unwrap();
     let mut queued = 0;
     while dialler.has_room(id, 100_000) == Ok(true) {
@@ -555,7 +562,7 @@ fn after_a_go_away_streams_are_refused_here_and_not_opened_there() {
     // The stream that was there goes on.
     alone.hear(data(1, 10)).unwrap();
     assert!(matches!(
-        alone.connection.read(StreamId(1), START),
+        alone.connection.read(StreamId(1), None, START),
         Read::Payload(_)
     ));
 }
@@ -577,10 +584,13 @@ fn a_lost_session_ends_what_had_not_ended_and_keeps_what_had() {
     alone.connection.lose();
     for (stream, ending) in [(StreamId(1), Ending::Finished), (StreamId(3), Ending::Lost)] {
         assert!(matches!(
-            alone.connection.read(stream, START),
+            alone.connection.read(stream, None, START),
             Read::Payload(_)
         ));
-        assert_eq!(alone.connection.read(stream, START), Read::Ended(ending));
+        assert_eq!(
+            alone.connection.read(stream, None, START),
+            Read::Ended(ending)
+        );
     }
     assert_eq!(alone.connection.poll_outgoing(), None);
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Connection, Halves, MAX_GROWN, MAX_STREAMS, Stream};
+use super::{Connection, Halves, MAX_STREAMS, Stream};
 use crate::{
     mux::{
         code,
         error::OpenError,
-        half::{Ending, Read, ReceiveHalf, ReceiveState, SendHalf, SendState},
+        half::{Ending, Read, ReceiveHalf, ReceiveState, Room, SendHalf, SendState},
         payload::Payload,
     },
     wire::{Frame, StreamId, StreamKind, limits, message::Purpose},
@@ -36,7 +36,8 @@ impl Connection {
         let id = StreamId(self.next_id);
         self.next_id = self.next_id.checked_add(2).ok_or(OpenError::Exhausted)?;
         self.own += 1;
-        self.streams.insert(id, Halves::new(kind, true));
+        self.streams
+            .insert(id, Halves::new(kind, true, &self.budget));
         self.line.control.push_back(Frame::Open {
             stream: id,
             kind,
@@ -111,6 +112,16 @@ impl Connection {
         }
     }
 
+    /// Bytes of a half that wait to be taken.
+    #[must_use]
+    pub fn queued(&self, stream: StreamId) -> usize {
+        let half = self
+            .streams
+            .get(&stream)
+            .and_then(|halves| halves.send.as_ref());
+        half.map_or(0, SendHalf::queued)
+    }
+
     /// Bytes that were queued on a half since its beginning.
     #[must_use]
     pub fn bytes_accepted(&self, stream: StreamId) -> u64 {
@@ -149,7 +160,8 @@ impl Connection {
         self.sweep(stream, now);
     }
 
-    /// Opens the window of a one-way stream, or widens it: its writer may send. Bounded by [`limits::MAX_WINDOW`].
+    /// Opens the window of a one-way stream, or widens it: its writer may send. Bounded by [`limits::MAX_WINDOW`] and by what is left of
+    /// the budget; it is never less than 64 KiB if that was asked for.
     pub fn grant(&mut self, stream: StreamId, window: u32) {
         if let Some(halves) = self.streams.get_mut(&stream)
             && let Some(half) = &mut halves.receive
@@ -161,10 +173,10 @@ impl Connection {
 
     /// Takes what has arrived on a half. Reading on says that what was read before has been used up, which returns its credit.
     ///
-    /// What arrived before a reset or a loss is still delivered; who must know of these at once asks [`Connection::broken`].
-    pub fn read(&mut self, stream: StreamId, now: Duration) -> Read {
+    /// What arrived before a reset or a loss is still delivered; who must know of these at once asks [`Connection::broken`]. `pipe` is what
+    /// there is room for in the pipe that the stream ends in, where the driver passes data straight into it.
+    pub fn read(&mut self, stream: StreamId, pipe: Option<Room>, now: Duration) -> Read {
         let round_trip = self.life.least_round_trip();
-        let room = MAX_GROWN - self.grown;
         let Some(halves) = self.streams.get_mut(&stream) else {
             return Read::Ended(Ending::Lost);
         };
@@ -172,13 +184,50 @@ impl Connection {
         let Some(half) = &mut halves.receive else {
             return Read::Ended(Ending::Lost);
         };
-        let before = half.grown();
-        let read = half.read(messages, now, round_trip, if messages { 0 } else { room });
-        self.grown += half.grown() - before;
+        let read = half.read(messages, pipe, now, round_trip);
         if half.credit_due > 0 {
             self.line_up_credit(stream);
         }
         read
+    }
+
+    /// How many bytes of a one-way stream that arrive next may be passed straight into the pipe that it ends in; 0 when they have to be
+    /// [received](Connection::receive), because others wait before them, nobody wants them, or they were not granted.
+    #[must_use]
+    pub fn passable(&self, stream: StreamId) -> usize {
+        let half = self
+            .streams
+            .get(&stream)
+            .filter(|halves| !halves.messages())
+            .and_then(|halves| halves.receive.as_ref());
+        half.map_or(0, ReceiveHalf::passable)
+    }
+
+    /// Notes that so many bytes, which were passable, are in the pipe that the stream ends in. `pipe` is what it has room for now.
+    pub fn passed(&mut self, stream: StreamId, bytes: usize, pipe: Room, now: Duration) {
+        self.life.heard(now);
+        let round_trip = self.life.least_round_trip();
+        let Some(half) = self
+            .streams
+            .get_mut(&stream)
+            .and_then(|halves| halves.receive.as_mut())
+        else {
+            return;
+        };
+        half.passed(bytes, pipe, now, round_trip);
+        if half.credit_due > 0 {
+            self.line_up_credit(stream);
+        }
+    }
+
+    /// Lets the window of a one-way stream grow to what the pipe takes that it ends in, where the budget has room. The credit comes with
+    /// what is passed next.
+    pub fn widen(&mut self, stream: StreamId, capacity: u32) {
+        if let Some(halves) = self.streams.get_mut(&stream)
+            && let Some(half) = &mut halves.receive
+        {
+            half.widen(capacity);
+        }
     }
 
     /// Why a read half will not come to a clean end, as soon as that is known.

@@ -12,7 +12,7 @@ const LARGE: usize = 1 << 20;
 /// two pages. This leaves half to the others.
 const MOST: usize = 32;
 
-/// A full pipe, or a full read, so many times in a row is bulk.
+/// A full pipe, or a long piece, so many times in a row is bulk.
 const PROOF: u32 = 4;
 
 /// How many pipes are large.
@@ -20,9 +20,20 @@ static LARGE_PIPES: AtomicUsize = AtomicUsize::new(0);
 
 /// Watches a pipe and enlarges it once when it proves to carry bulk.
 #[derive(Debug, Default)]
-pub(super) struct Grower {
+pub(in crate::transport) struct Grower {
     proof: u32,
     state: Grown,
+}
+
+/// Whether a pipe carries bulk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::transport) enum Bulk {
+    /// Not as far as is known.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and that has just now made it so large, in bytes.
+    Grown(usize),
 }
 
 #[derive(Debug, Default)]
@@ -37,17 +48,20 @@ enum Grown {
 // === impl Grower ===
 
 impl Grower {
-    /// Notes whether the pipe was full just now; says whether it carries bulk.
-    pub(super) fn note<F: AsFd>(&mut self, pipe: F, full: bool) -> bool {
+    /// Notes whether much was moved just now; says whether the pipe carries bulk.
+    pub(in crate::transport) fn note<F: AsFd>(&mut self, pipe: F, much: bool) -> Bulk {
         if !matches!(self.state, Grown::No) {
-            return true;
+            return Bulk::Yes;
         }
-        self.proof = if full { self.proof + 1 } else { 0 };
+        self.proof = if much { self.proof + 1 } else { 0 };
         if self.proof < PROOF {
-            return false;
+            return Bulk::No;
         }
         self.state = Self::grow(pipe);
-        true
+        match self.state {
+            Grown::Yes => Bulk::Grown(LARGE),
+            Grown::No | Grown::Refused => Bulk::Yes,
+        }
     }
 
     fn grow<F: AsFd>(pipe: F) -> Grown {

@@ -40,7 +40,7 @@ impl Meter {
         self.began.elapsed().saturating_sub(moved)
     }
 
-    pub(super) fn add(&self, bytes: usize) {
+    pub(in crate::transport) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let moved = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(moved, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Between pipes and streams: the only place that knows both.
 //!
 //! [`send_pipe`] empties a pipe into a stream, [`receive_pipe`] a stream into a pipe, [`receive_through`] with a [`Filter`] in between.
-//! All copy through memory; what they promise does not
-//! depend on it. No timer is involved: what can be read now goes out now, and larger pieces come by themselves under load.
+//! On Linux bulk does not pass through memory: the kernel [splices](super::splice) it between pipe and socket, where the session is
+//! carried by a socket and the [`Transfer`] allows it. What the pumps promise does not depend on it. No timer is involved: what can be read now goes out now, and larger pieces come by themselves under load.
 //!
 //! A pipe cannot say "error", so the write end of a pipe whose stream did not finish is handed back **open**: closing it would tell the
 //! reading process that its input is complete. The caller ends that process first.
@@ -16,6 +16,7 @@ mod meter;
 mod receive;
 mod send;
 
+pub(super) use self::grow::{Bulk, Grower};
 pub use self::{
     filter::{Filter, Spoilt},
     meter::Meter,
@@ -23,5 +24,20 @@ pub use self::{
     send::{SendEnd, send_pipe},
 };
 
+/// How bytes are moved between a pipe and a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transfer {
+    /// Bulk by the kernel alone, where it can; what is short or cannot be spliced through memory.
+    #[default]
+    Splice,
+    /// All through memory.
+    Copy,
+}
+
 #[cfg(test)]
-mod tests;
+#[path = "tests.rs"]
+mod copied;
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod spliced;

@@ -1,20 +1,17 @@
 //! From a stream into a pipe.
 
-use std::{io, os::fd::OwnedFd, sync::Arc};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+};
 
 use bytes::{Buf, Bytes};
 use tokio::{io::Interest, net::unix::pipe::Sender};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    filter::{Filter, Spoilt},
-    grow::Grower,
-    meter::Meter,
-};
-use crate::transport::{Lost, ReadError, RecvStream, code};
-
-/// A pipe that cannot take a piece of this length is short of room.
-const LARGE: usize = 16 << 10;
+use super::{Filter, Meter, Spoilt, Transfer};
+use crate::transport::{Lost, ReadError, RecvStream, code, splice::Outlet};
 
 /// What a filter's output keeps for the next one. One long object must not hold its memory until the pipe ends.
 const KEPT: usize = 1 << 20;
@@ -90,7 +87,8 @@ enum End {
     WriteFailed(io::Error),
 }
 
-/// Writes what a stream delivers into a pipe until the stream ends. The caller has granted the stream its window.
+/// Writes what a stream delivers into a pipe until the stream ends. The caller has granted the stream its window. Where it can and `transfer`
+/// allows it, the kernel moves bulk from the socket into the pipe.
 ///
 /// That the pipe's reader is gone, that the stream broke, and that the stage is aborted are each noticed at once, also while nothing
 /// comes or while the pipe is full.
@@ -101,8 +99,9 @@ pub async fn receive_pipe(
     pipe: OwnedFd,
     meter: Arc<Meter>,
     aborting: CancellationToken,
+    transfer: Transfer,
 ) -> ReceiveEnd {
-    receive(stream, pipe, meter, aborting, None).await
+    receive(stream, pipe, meter, aborting, Through::Nothing(transfer)).await
 }
 
 /// The same, but the pipe gets what `filter` makes of the stream. Bytes are counted as they came, once what became of them is in the pipe.
@@ -113,7 +112,13 @@ pub async fn receive_through(
     meter: Arc<Meter>,
     aborting: CancellationToken,
 ) -> ReceiveEnd {
-    receive(stream, pipe, meter, aborting, Some(filter)).await
+    receive(stream, pipe, meter, aborting, Through::Filter(filter)).await
+}
+
+/// What a stream goes through on its way into the pipe.
+enum Through<'a> {
+    Nothing(Transfer),
+    Filter(&'a mut dyn Filter),
 }
 
 async fn receive(
@@ -121,29 +126,35 @@ async fn receive(
     pipe: OwnedFd,
     meter: Arc<Meter>,
     aborting: CancellationToken,
-    filter: Option<&mut dyn Filter>,
+    through: Through<'_>,
 ) -> ReceiveEnd {
-    let pipe = match Sender::from_owned_fd(pipe) {
-        Ok(pipe) => pipe,
+    let outlet = match Sender::from_owned_fd(pipe) {
+        Ok(pipe) => Arc::new(Outlet::new(pipe, meter)),
         Err(error) => {
             stream.stop(code::FAILED, &format!("cannot write the pipe: {error}"));
             return ReceiveEnd::WriteFailed { bytes: 0, error };
         }
     };
+    if matches!(through, Through::Nothing(Transfer::Splice)) && stream.can_splice() {
+        stream.attach(&outlet);
+    }
     let mut filling = Filling {
         stream: &mut stream,
-        pipe: &pipe,
-        meter: &meter,
+        outlet: &outlet,
         aborting: &aborting,
-        grower: Grower::default(),
-        bytes: 0,
     };
-    let end = match filter {
-        None => filling.fill().await,
-        Some(filter) => filling.fill_through(filter).await,
+    let end = match through {
+        Through::Nothing(_) => filling.fill().await,
+        Through::Filter(filter) => filling.fill_through(filter).await,
     };
-    let bytes = filling.bytes;
-    let (end, pipe) = match (end, pipe.into_nonblocking_fd()) {
+    stream.detach();
+    let bytes = outlet.bytes();
+    let pipe = match Arc::try_unwrap(outlet) {
+        Ok(outlet) => outlet.into_pipe(),
+        // The session's reader is passing something on at this moment, which it cannot when the stream has finished.
+        Err(outlet) => outlet.pipe().as_fd().try_clone_to_owned(),
+    };
+    let (end, pipe) = match (end, pipe) {
         (End::WriteFailed(error), _) | (_, Err(error)) => {
             stream.stop(code::FAILED, &format!("cannot write the pipe: {error}"));
             return ReceiveEnd::WriteFailed { bytes, error };
@@ -180,11 +191,8 @@ async fn receive(
 /// A pipe that is being filled.
 struct Filling<'a> {
     stream: &'a mut RecvStream,
-    pipe: &'a Sender,
-    meter: &'a Meter,
+    outlet: &'a Outlet,
     aborting: &'a CancellationToken,
-    grower: Grower,
-    bytes: u64,
 }
 
 // === impl Filling ===
@@ -201,7 +209,7 @@ impl Filling<'_> {
                 match self.put(&piece).await {
                     Ok(written) => {
                         piece.advance(written);
-                        self.count(written);
+                        self.outlet.count(written);
                     }
                     Err(end) => return end,
                 }
@@ -233,7 +241,7 @@ impl Filling<'_> {
                 if let Err(end) = self.put_all(&mut output).await {
                     return end;
                 }
-                self.count(before - rest.len());
+                self.outlet.count(before - rest.len());
                 if pushed == Err(Spoilt) {
                     return End::Spoilt;
                 }
@@ -246,7 +254,7 @@ impl Filling<'_> {
         tokio::select! {
             biased;
             () = self.aborting.cancelled() => Err(End::Aborted),
-            () = reader_gone(self.pipe) => Err(End::ReaderGone),
+            () = reader_gone(self.outlet.pipe()) => Err(End::ReaderGone),
             received = self.stream.recv() => received.map_err(End::Broken),
         }
     }
@@ -266,15 +274,17 @@ impl Filling<'_> {
     /// Writes some.
     async fn put(&mut self, piece: &[u8]) -> Result<usize, End> {
         loop {
-            match self.pipe.try_write(piece) {
-                Ok(written) => return Ok(written),
+            match self.outlet.pipe().try_write(piece) {
+                Ok(written) => {
+                    let _larger = self.outlet.note(written);
+                    return Ok(written);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.grower.note(self.pipe, piece.len() >= LARGE);
                     tokio::select! {
                         biased;
                         () = self.aborting.cancelled() => return Err(End::Aborted),
                         error = self.stream.broken() => return Err(End::Broken(error)),
-                        ready = self.pipe.writable() => ready.map_err(End::WriteFailed)?,
+                        ready = self.outlet.pipe().writable() => ready.map_err(End::WriteFailed)?,
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -283,11 +293,6 @@ impl Filling<'_> {
                 Err(error) => return Err(End::WriteFailed(error)),
             }
         }
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        self.meter.add(bytes);
     }
 }
 

@@ -5,8 +5,10 @@ use std::{io, os::fd::OwnedFd, sync::Arc};
 use tokio::net::unix::pipe::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use super::{grow::Grower, meter::Meter};
-use crate::transport::{Lost, SendStream, StopCause, WriteError, buffers::Buffers, code};
+use super::{Bulk, Grower, Meter, Transfer};
+use crate::transport::{
+    Lost, SendStream, StopCause, WriteError, buffers::Buffers, code, splice::Source,
+};
 
 /// A read of this length means that more is waiting.
 const FULL: usize = 16 << 10;
@@ -55,15 +57,25 @@ pub enum SendEnd {
     },
 }
 
+/// What is waited for before the pipe is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// That there is something in it.
+    Readable,
+    /// That the session has taken the bulk out of it.
+    Dry,
+}
+
 /// What there is to do next.
 enum Step {
-    Readable,
+    Ready,
     Aborted,
     Stopped(StopCause),
     Failed(io::Error),
 }
 
-/// Sends what can be read from a pipe until its end, then finishes the stream.
+/// Sends what can be read from a pipe until its end, then finishes the stream. Where it can and `transfer` allows it, the kernel moves bulk from
+/// the pipe into the socket.
 ///
 /// Once `aborting` is cancelled the stream ends with a reset, never with a finish, whatever the pipe says: cancel it before the first
 /// signal is sent to the process that writes the pipe. The reader's stop is noticed at once, also while nothing can be read.
@@ -74,11 +86,17 @@ pub async fn send_pipe(
     mut stream: SendStream,
     meter: Arc<Meter>,
     aborting: CancellationToken,
+    transfer: Transfer,
 ) -> SendEnd {
-    let pipe = match Receiver::from_owned_fd(pipe) {
-        Ok(pipe) => pipe,
+    let source = match Receiver::from_owned_fd(pipe) {
+        Ok(pipe) => Arc::new(Source::new(pipe, Arc::clone(&meter))),
         Err(error) => return read_failed(stream, error),
     };
+    let pipe = source.pipe();
+    let splices = transfer == Transfer::Splice && stream.can_splice();
+    if splices {
+        stream.attach(&source);
+    }
     let mut buffers = Buffers::default();
     let mut grower = Grower::default();
     let mut size = SMALL;
@@ -87,12 +105,11 @@ pub async fn send_pipe(
             return aborted(stream);
         }
         buffers.make_room(FULL, size);
-        match pipe.try_read_buf(&mut buffers.current) {
+        let wait_for = match pipe.try_read_buf(&mut buffers.current) {
             Ok(0) => break,
             Ok(read) => {
-                if grower.note(&pipe, read >= FULL) {
-                    size = BULK;
-                }
+                let is_full = read >= FULL;
+                let is_bulk = grower.note(pipe, is_full) != Bulk::No;
                 let sent = tokio::select! {
                     biased;
                     () = aborting.cancelled() => return aborted(stream),
@@ -102,22 +119,39 @@ pub async fn send_pipe(
                     return write_failed(stream.bytes(), error);
                 }
                 meter.add(read);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let step = tokio::select! {
-                    biased;
-                    () = aborting.cancelled() => Step::Aborted,
-                    cause = stream.stopped() => Step::Stopped(cause),
-                    ready = pipe.readable() => ready.map_or_else(Step::Failed, |()| Step::Readable),
-                };
-                match step {
-                    Step::Readable => {}
-                    Step::Aborted => return aborted(stream),
-                    Step::Stopped(cause) => return write_failed(stream.bytes(), cause.into()),
-                    Step::Failed(error) => return read_failed(stream, error),
+                if is_bulk && splices && is_full {
+                    stream.announce();
+                    Wait::Dry
+                } else {
+                    if is_bulk && !splices {
+                        size = BULK;
+                    }
+                    continue;
                 }
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Wait::Readable,
             Err(error) => return read_failed(stream, error),
+        };
+        let ready = async {
+            match wait_for {
+                Wait::Readable => pipe.readable().await,
+                Wait::Dry => {
+                    source.dry().await;
+                    Ok(())
+                }
+            }
+        };
+        let step = tokio::select! {
+            biased;
+            () = aborting.cancelled() => Step::Aborted,
+            cause = stream.stopped() => Step::Stopped(cause),
+            ready = ready => ready.map_or_else(Step::Failed, |()| Step::Ready),
+        };
+        match step {
+            Step::Ready => {}
+            Step::Aborted => return aborted(stream),
+            Step::Stopped(cause) => return write_failed(stream.bytes(), cause.into()),
+            Step::Failed(error) => return read_failed(stream, error),
         }
     }
     let bytes = stream.bytes();

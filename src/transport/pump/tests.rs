@@ -1,3 +1,5 @@
+//! What both ways of moving bytes have to do: these tests are two modules, one for each way.
+
 use std::{
     io::{Read, Write, pipe},
     os::fd::OwnedFd,
@@ -12,6 +14,15 @@ use crate::transport::{
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The way that this module tries.
+fn transfer() -> Transfer {
+    if module_path!().ends_with("spliced") {
+        Transfer::Splice
+    } else {
+        Transfer::Copy
+    }
+}
 
 struct Both {
     a: Session,
@@ -71,12 +82,14 @@ async fn bytes_go_from_pipe_to_pipe_unchanged() {
         send,
         Arc::clone(&sent),
         token(),
+        transfer(),
     ));
     let receiving = tokio::spawn(receive_pipe(
         recv,
         consumer_end.into(),
         Arc::clone(&received),
         token(),
+        transfer(),
     ));
     assert!(matches!(
         soon(sending).await.unwrap(),
@@ -102,7 +115,13 @@ async fn what_can_be_read_now_goes_out_now() {
         mut recv,
     } = both().await;
     let (producer_end, mut producer) = pipe().unwrap();
-    let sending = tokio::spawn(send_pipe(producer_end.into(), send, meter(), token()));
+    let sending = tokio::spawn(send_pipe(
+        producer_end.into(),
+        send,
+        meter(),
+        token(),
+        transfer(),
+    ));
     for line in ["one\n", "two\n", "three\n"] {
         producer.write_all(line.as_bytes()).unwrap();
         assert_eq!(soon(recv.recv()).await.unwrap().unwrap(), line);
@@ -126,7 +145,7 @@ async fn an_endless_producer_dies_of_sigpipe_when_its_reader_leaves() {
     } = both().await;
     let mut yes = Command::new("yes").stdout(Stdio::piped()).spawn().unwrap();
     let stdout = OwnedFd::from(yes.stdout.take().unwrap());
-    let sending = tokio::spawn(send_pipe(stdout, send, meter(), token()));
+    let sending = tokio::spawn(send_pipe(stdout, send, meter(), token(), transfer()));
     for _ in 0..5 {
         assert!(soon(recv.recv()).await.unwrap().is_some());
     }
@@ -154,7 +173,13 @@ async fn an_idle_producer_learns_at_once_that_its_reader_is_gone() {
         recv,
     } = both().await;
     let (producer_end, producer) = pipe().unwrap();
-    let sending = tokio::spawn(send_pipe(producer_end.into(), send, meter(), token()));
+    let sending = tokio::spawn(send_pipe(
+        producer_end.into(),
+        send,
+        meter(),
+        token(),
+        transfer(),
+    ));
     recv.stop(code::READER_GONE, "gone");
     assert!(matches!(
         soon(sending).await.unwrap(),
@@ -173,7 +198,13 @@ async fn a_reader_that_leaves_an_idle_pipe_is_noticed_at_once() {
         recv,
     } = both().await;
     let (consumer, consumer_end) = pipe().unwrap();
-    let receiving = tokio::spawn(receive_pipe(recv, consumer_end.into(), meter(), token()));
+    let receiving = tokio::spawn(receive_pipe(
+        recv,
+        consumer_end.into(),
+        meter(),
+        token(),
+        transfer(),
+    ));
     send.send(Bytes::from_static(b"abc")).await.unwrap();
     let mut first = [0; 3];
     let mut consumer = soon(tokio::task::spawn_blocking(move || {
@@ -218,6 +249,7 @@ async fn a_reader_that_leaves_a_full_pipe_is_noticed_at_once() {
         consumer_end.into(),
         Arc::clone(&counted),
         token(),
+        transfer(),
     ));
     send.send(Bytes::from(vec![0; 200_000])).await.unwrap();
     eventually(|| counted.bytes() == 65_536).await;
@@ -261,6 +293,7 @@ async fn a_reset_and_a_loss_hand_the_pipe_back_open_even_when_it_is_full() {
                 consumer_end.into(),
                 Arc::clone(&counted),
                 token(),
+                transfer(),
             ));
             let length = if full { 200_000 } else { 1_000 };
             send.send(Bytes::from(vec![0; length])).await.unwrap();
@@ -297,6 +330,7 @@ async fn an_aborted_stage_resets_its_link_whatever_its_stdout_says() {
         send,
         meter(),
         aborting.clone(),
+        transfer(),
     ));
     assert_eq!(soon(recv.recv()).await.unwrap().unwrap(), "abc");
     aborting.cancel();
@@ -321,6 +355,7 @@ async fn an_abort_overtakes_a_finish_that_waits_for_credit() {
         send,
         Arc::clone(&counted),
         aborting.clone(),
+        transfer(),
     ));
     eventually(|| counted.bytes() == 3).await;
     aborting.cancel();
@@ -347,6 +382,7 @@ async fn an_aborted_reader_keeps_its_pipe_open() {
         consumer_end.into(),
         meter(),
         aborting.clone(),
+        transfer(),
     ));
     aborting.cancel();
     let end = soon(receiving).await.unwrap();
@@ -364,7 +400,7 @@ async fn a_descriptor_that_is_no_pipe_fails_without_an_end() {
         mut recv,
     } = both().await;
     let file = std::fs::File::open("/dev/null").unwrap();
-    let end = send_pipe(file.into(), send, meter(), token()).await;
+    let end = send_pipe(file.into(), send, meter(), token(), transfer()).await;
     assert!(matches!(end, SendEnd::ReadFailed { bytes: 0, .. }));
     assert!(all(&mut recv).await.is_err());
 }

@@ -90,7 +90,7 @@ struct World {
 impl Peer {
     fn new(side: Side) -> Self {
         Self {
-            connection: Connection::new(side),
+            connection: Connection::new(side, Budget::new(1 << 30)),
             decoder: Decoder::new(),
             arrived: BytesMut::new(),
             under_way: BytesMut::new(),
@@ -127,7 +127,7 @@ impl Peer {
     }
 
     fn read(&mut self, stream: StreamId) -> bool {
-        match self.connection.read(stream, START) {
+        match self.connection.read(stream, None, START) {
             Read::Payload(payload) => {
                 *self.read.entry(stream).or_default() += payload.len() as u64;
                 true
@@ -226,6 +226,7 @@ impl World {
                 stream,
                 payload: Payload::Bytes(payload),
             } => Frame::Data { stream, payload },
+            Outgoing::Data { payload, .. } => panic!("{payload:?} was never sent"),
         };
         let other = 1 - side;
         match &frame {
@@ -345,7 +346,7 @@ proptest! {
             let refused = alone.hear(frame).is_err();
             if let Some(stream) = alone.connection.accept() {
                 alone.connection.grant(stream.id, 500);
-                alone.connection.read(stream.id, START);
+                alone.connection.read(stream.id, None, START);
             }
             alone.says();
             if refused {
