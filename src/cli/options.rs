@@ -164,13 +164,14 @@ fn check_option(key: &str, value: &mut String) -> Result<(), Message> {
 }
 
 /// The options that dpipes itself knows.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "pipefail",
     "on-loss",
     "policy",
     "lease",
     "kill-grace",
     "window",
+    "digest",
     "locale",
     "mix-formats",
     "on-bad-object",

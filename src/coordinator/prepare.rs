@@ -10,7 +10,7 @@ use crate::{
     expr,
     id::{Attempt, NodeId, StageNumber},
     media::AppFormat,
-    negotiate::{self, Agreement, Asked, Disagreement, OBJECTS},
+    negotiate::{self, Agreement, Asked, Disagreement},
     schedule::{self, Placed, Plan},
     transport::{RecvStream, SendStream, Session},
     wire::message::{
@@ -143,11 +143,7 @@ fn offers(
         entry: cluster.node().clone(),
         stages_total: u16::try_from(plan.stages.len()).unwrap_or(u16::MAX),
         stages,
-        features: request
-            .carries_objects()
-            .then(|| OBJECTS.to_owned())
-            .into_iter()
-            .collect(),
+        features: request.features(),
         options: request.node_options.clone(),
         // An embedded entry's stages inherit the process's environment as it is; it need not travel.
         ambient: if defaults.embedded {

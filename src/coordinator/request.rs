@@ -6,7 +6,7 @@ use super::Defaults;
 use crate::{
     expr::{self, Pipeline},
     media,
-    negotiate::Ends,
+    negotiate::{DIGEST, Ends, OBJECTS},
     object::{OnBadObject, OnNonObject, UnknownWay},
     wire::message::{EnvVar, Failure, RunRequest},
     word::Word,
@@ -39,6 +39,8 @@ pub(super) struct Request {
     pub(super) on_loss: OnLoss,
     /// Whether bytes may meet objects.
     pub(super) mixed: bool,
+    /// Whether each link ends with a digest.
+    pub(super) digest: bool,
     /// What nodes are told of `-o`.
     pub(super) node_options: BTreeMap<String, String>,
 }
@@ -90,12 +92,15 @@ impl Request {
         if on_loss == OnLoss::Eof {
             node_options.insert("on-loss".to_owned(), "eof".to_owned());
         }
-        // Nodes do not heed these; each says so in its answer, so that nobody relies on what does not happen.
-        for key in ["digest", "lease"] {
-            if let Some(value) = options.get(key) {
-                node_options.insert(key.to_owned(), value.clone());
-            }
+        // Nodes do not heed it; each says so in its answer, so that nobody relies on what does not happen.
+        if let Some(value) = options.get("lease") {
+            node_options.insert("lease".to_owned(), value.clone());
         }
+        let digest = match options.get("digest").map(String::as_str) {
+            None | Some("false") => false,
+            Some("" | "true") => true,
+            Some(other) => return Err(bad(format!("-o digest={other}: true or false is wanted"))),
+        };
         Ok(Self {
             env: pipeline
                 .stages
@@ -109,6 +114,7 @@ impl Request {
             policy: options.get("policy").unwrap_or(&defaults.policy).clone(),
             on_loss,
             mixed: media::may_mix(options),
+            digest,
             node_options,
             pipeline,
             run,
@@ -118,6 +124,18 @@ impl Request {
     /// Whether objects flow anywhere in the pipe, or may.
     pub(super) fn carries_objects(&self) -> bool {
         self.mixed || self.run.options.formats.has_objects()
+    }
+
+    /// What every node must be able to.
+    pub(super) fn features(&self) -> Vec<String> {
+        let needed = [(self.carries_objects(), OBJECTS), (self.digest, DIGEST)];
+        let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed);
+        needed.map(|(_, feature)| feature.to_owned()).collect()
+    }
+
+    /// What the client must be able to.
+    pub(super) fn needed_of_client(&self) -> impl Iterator<Item = &'static str> {
+        self.digest.then_some(DIGEST).into_iter()
     }
 
     /// What the client gives and wants.

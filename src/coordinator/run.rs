@@ -51,6 +51,22 @@ impl Client {
         let peer = self.session.peer();
         matches!(peer.address, PeerAddress::Tcp(_)) && peer.hello.role == Role::Client
     }
+
+    /// Whether it can do its part of what it asks for.
+    fn is_able_to(&self, request: &Request) -> Result<(), Failure> {
+        let features = &self.session.peer().hello.features;
+        match request
+            .needed_of_client()
+            .find(|&needed| !features.contains(needed))
+        {
+            None => Ok(()),
+            Some(missing) => Err(Failure::BadRequest {
+                detail: format!("the client does not have the feature `{missing}`"),
+                span: None,
+                hint: Some("upgrade dpipes on the client's machine".to_owned()),
+            }),
+        }
+    }
 }
 
 /// Serves one run of one client, to the end.
@@ -113,6 +129,9 @@ async fn drive(
         Ok(request) => request,
         Err(failure) => return failed(failure),
     };
+    if let Err(failure) = client.is_able_to(&request) {
+        return failed(failure);
+    }
     // A client that leaves or gives up while nodes are being asked need not wait for them: nothing was started.
     let prepared = tokio::select! {
         prepared = agree(&request, cluster.as_ref()) => prepared,

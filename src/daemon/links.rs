@@ -1,6 +1,6 @@
 //! What flows into and out of one stage: links and stderr, pumped between descriptors and streams.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot, time::timeout};
@@ -9,12 +9,13 @@ use tracing::debug;
 
 use super::{objects::Objects, stage::Context};
 use crate::{
+    coding::{Decoder, Encoder, Way},
     id::StageNumber,
     media::{Counts, Format},
     object::BadObject,
     transport::{
         RecvStream, SendStream, code,
-        pump::{self, Meter, ReceiveEnd, SendEnd},
+        pump::{self, Filter, Meter, ReceiveEnd, SendEnd},
     },
     wire::message::{FromNode, LinkEnd, LinkEndpoint, Purpose},
 };
@@ -120,13 +121,31 @@ async fn fill(
             end: LinkEnd::Lost,
         };
     };
+    let way = context.way();
+    let mut decoder = match Decoder::new(way) {
+        Ok(decoder) => (!way.is_plain()).then_some(decoder),
+        Err(error) => {
+            stream.stop(code::FAILED, &error.to_string());
+            lost_input(context, stage, 0, error.to_string()).await;
+            return Input::Lost {
+                bytes: 0,
+                end: LinkEnd::Reset,
+            };
+        }
+    };
     stream.grant(context.window);
     let end = {
         let counted = meter.clone();
-        let pumping = match objects.as_deref_mut() {
-            None => pump::receive_pipe(stream, writer, counted, aborting).left_future(),
-            Some(objects) => {
-                pump::receive_through(objects, stream, writer, counted, aborting).right_future()
+        let filter = objects
+            .as_deref_mut()
+            .map(|objects| objects as &mut dyn Filter);
+        let pumping = match (&mut decoder, filter) {
+            (None, None) => pump::receive_pipe(stream, writer, counted, aborting).boxed(),
+            (None, Some(filter)) => {
+                pump::receive_through(filter, stream, writer, counted, aborting).boxed()
+            }
+            (Some(decoder), filter) => {
+                pump::receive_coded(decoder, filter, stream, writer, counted, aborting).boxed()
             }
         };
         tokio::pin!(pumping);
@@ -157,6 +176,14 @@ async fn fill(
             }
             drop(pipe);
             Input::Spoilt { bytes }
+        }
+        Some(ReceiveEnd::Damaged { bytes, error, pipe }) => {
+            lost_input(context, stage, bytes, error.to_string()).await;
+            drop(pipe);
+            Input::Lost {
+                bytes,
+                end: LinkEnd::Reset,
+            }
         }
         Some(ReceiveEnd::WriteFailed { bytes, error }) => {
             lost_input(
@@ -212,8 +239,8 @@ pub(super) async fn drain(
     };
     let (bytes, why) = match opened {
         Err(why) => (0, why),
-        Ok(stream) => {
-            match pump::send_pipe(reader, stream, meter.clone(), aborting.clone()).await {
+        Ok((stream, way)) => {
+            match send(reader, stream, way, meter.clone(), aborting.clone()).await {
                 SendEnd::Finished { bytes } => return Output::Finished { bytes },
                 SendEnd::Stopped {
                     bytes,
@@ -231,6 +258,28 @@ pub(super) async fn drain(
     };
     lost_output(&context, stage, bytes, why).await;
     Output::Lost { bytes }
+}
+
+async fn send(
+    reader: OwnedFd,
+    stream: SendStream,
+    way: Way,
+    meter: Arc<Meter>,
+    aborting: CancellationToken,
+) -> SendEnd {
+    if way.is_plain() {
+        return pump::send_pipe(reader, stream, meter, aborting).await;
+    }
+    match Encoder::new(way) {
+        Ok(mut encoder) => pump::send_coded(&mut encoder, reader, stream, meter, aborting).await,
+        Err(error) => {
+            stream.reset(code::FAILED, &error.to_string());
+            SendEnd::ReadFailed {
+                bytes: 0,
+                error: io::Error::other(error),
+            }
+        }
+    }
 }
 
 /// Carries what a stage writes to stderr to the entry; the stream is opened when there is something to say. Returns the bytes.
@@ -300,7 +349,8 @@ async fn wait_for_data(reader: OwnedFd) -> Option<OwnedFd> {
         .then_some(reader)
 }
 
-async fn open_link(context: &Context, stage: StageNumber) -> Result<SendStream, String> {
+/// Opens the link that a stage writes to, and says how its bytes travel.
+async fn open_link(context: &Context, stage: StageNumber) -> Result<(SendStream, Way), String> {
     let next = context.terms.stages.get(stage.next().index());
     let to = next.map_or(LinkEndpoint::Client, |place| {
         LinkEndpoint::Stage(place.stage)
@@ -330,10 +380,9 @@ async fn open_link(context: &Context, stage: StageNumber) -> Result<SendStream, 
                 )
             })?,
     };
-    session
-        .open_uni(&purpose)
-        .await
-        .map_err(|error| error.to_string())
+    let opened = session.open_uni(&purpose).await;
+    let stream = opened.map_err(|error| error.to_string())?;
+    Ok((stream, context.way()))
 }
 
 async fn bad_object(context: &Context, stage: StageNumber, format: Format, bad: &BadObject) {

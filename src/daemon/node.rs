@@ -29,7 +29,7 @@ use crate::{
     coordinator::{Cluster, Defaults, Runs},
     exec::Launcher,
     id::NodeId,
-    negotiate::rules::Others,
+    negotiate::{DIGEST, OBJECTS, rules::Others},
     plan::ClusterView,
     transport::{self, PeerAddress, Session, Side},
     wire::message::{AppsOffered, Hello, Load, Phase, Role, SourceView, Tried},
@@ -300,6 +300,11 @@ impl Node {
         }
     }
 
+    /// The optional abilities of the protocol that it has.
+    pub(super) fn features(&self) -> BTreeSet<String> {
+        [OBJECTS, DIGEST].map(str::to_owned).into()
+    }
+
     /// What this node says of itself; the handshake adds the nonce.
     pub(super) fn hello(&self, role: Role) -> Hello {
         let is_node = role == Role::Node;
@@ -308,7 +313,7 @@ impl Node {
             node: is_node.then(|| self.id.clone()),
             boot: self.boot.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: BTreeSet::new(),
+            features: self.features(),
             nonce: String::new(),
             advertise: self.advertise().filter(|_| is_node),
             apps: is_node.then(|| self.offered()),

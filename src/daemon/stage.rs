@@ -26,8 +26,10 @@ use super::{
     prepare::Ready,
 };
 use crate::{
+    coding::Way,
     exec::{Ended, ExitKind, Process, ProcessHandle},
     id::{Attempt, PipeId, StageNumber},
+    media::Coding,
     transport::{RecvStream, Session, code, pump::Meter},
     wire::message::{Exit, FromNode, LinkEnd, StageProgress, StageRecord, Terms, milliseconds},
 };
@@ -296,6 +298,14 @@ async fn live(
 // === impl Context ===
 
 impl Context {
+    /// How what is written to a link travels.
+    pub(super) const fn way(&self) -> Way {
+        Way {
+            coding: Coding::Plain,
+            digest: self.terms.link_digests,
+        }
+    }
+
     pub(super) async fn report(&self, message: FromNode, ends_the_part: Option<String>) {
         // The part's loop outlives its stages; only a bug there could make this fail.
         let _ = self

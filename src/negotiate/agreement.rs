@@ -3,7 +3,11 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::parameter::{Refuse, refuse};
+use super::{
+    answers::needs,
+    features::DIGEST,
+    parameter::{Refuse, refuse},
+};
 use crate::{
     id::{NodeId, StageNumber},
     media,
@@ -123,6 +127,12 @@ pub fn check_terms(
         return Err(wrong(
             "other stages".to_owned(),
             "every stage once, in order",
+        ));
+    }
+    if terms.link_digests != needs(offer, DIGEST) {
+        return Err(wrong(
+            format!("link-digests: {}", terms.link_digests),
+            "what was offered",
         ));
     }
     let here: Vec<_> = terms

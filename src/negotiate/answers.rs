@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     agreement::{Agreement, Disagreement, Refused, digest, stage_digest},
+    features::DIGEST,
     offer::check_version,
     parameter::{Refuse, refuse},
 };
@@ -304,6 +305,7 @@ fn agree(
         attempt: offer.attempt,
         entry: offer.entry.clone(),
         input: ends.input,
+        link_digests: needs(offer, DIGEST),
         stages: pairs.values().map(place).collect(),
     };
     let text = serde_json::to_string(&terms).expect("messages are always JSON");
@@ -321,6 +323,11 @@ fn agree(
             .collect(),
         notes: notes(pairs),
     }
+}
+
+/// Whether a pipe needs a feature.
+pub(super) fn needs(offer: &Offer, feature: &str) -> bool {
+    offer.features.iter().any(|needed| needed == feature)
 }
 
 /// One line when not all stages have one locale.

@@ -86,9 +86,6 @@ pub struct Agreed {
     pub umask: u32,
 }
 
-/// The feature of the protocol that a pipe needs in which objects flow.
-pub const OBJECTS: &str = "objects";
-
 /// Checks an offer: one result for each offered stage, in the same order. A refusal about the whole offer is every stage's.
 #[must_use]
 pub fn check_offer(offer: &Offer, rules: &Rules, facts: &Facts) -> Vec<Result<Agreed, Refusal>> {

@@ -180,6 +180,13 @@ pub const PARAMETERS: &[Parameter] = &[
         "what flows along a link",
     ),
     row(
+        "digest",
+        Side::Client,
+        Side::Both,
+        "with `-o digest`: every node and the client have the feature `digest`",
+        "SHA-256 of what each link carried, compared at its end",
+    ),
+    row(
         "locale",
         Side::Node,
         Side::Entry,

@@ -38,16 +38,20 @@ fn asked(extra: Value) -> Vec<Asked> {
 }
 
 fn answers(asked: &[Asked]) -> Vec<Answer> {
+    answers_of(asked, &facts())
+}
+
+fn answers_of(asked: &[Asked], facts: &Facts) -> Vec<Answer> {
     let answer = |asked: &Asked| Answer {
         node: asked.node.clone(),
-        stages: check_offer(&asked.offer, &Rules::default(), &facts())
+        stages: check_offer(&asked.offer, &Rules::default(), facts)
             .into_iter()
             .map(|result| match result {
                 Ok(agreed) => StageAnswer::Accept(accept(&agreed)),
                 Err(refusal) => StageAnswer::Refuse(refusal),
             })
             .collect(),
-        ignored: ignored_options(&asked.offer, &facts()),
+        ignored: ignored_options(&asked.offer, facts),
     };
     asked.iter().map(answer).collect()
 }
@@ -116,6 +120,29 @@ fn all_agree_and_each_node_finds_its_own_stages_in_the_terms() {
             assert_eq!(refusal.parameter, "terms");
         }
     }
+}
+
+#[test]
+fn links_end_with_a_digest_if_every_node_was_asked_for_it_and_can() {
+    let asked = asked(json!({"features": [DIGEST]}));
+    disagrees(&asked, &answers(&asked), "features");
+
+    let able = Facts {
+        features: [DIGEST.to_owned()].into(),
+        ..facts()
+    };
+    let answers = answers_of(&asked, &able);
+    let agreement = check_answers(&asked, &answers, Ends::default()).unwrap();
+    assert!(agreement.terms.link_digests);
+    let accepts: Vec<_> = agreement.accepts[1..2]
+        .iter()
+        .map(|(_, a)| a.clone())
+        .collect();
+    let check = |text: &str| check_terms(text, &node("b"), &asked[1].offer, &accepts);
+    assert_eq!(check(&agreement.text).as_ref(), Ok(&agreement.terms));
+    let without = agreement.text.replace("\"link_digests\":true,", "");
+    assert_ne!(without, agreement.text);
+    assert_eq!(check(&without).unwrap_err().parameter, "terms");
 }
 
 #[test]

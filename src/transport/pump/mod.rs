@@ -1,6 +1,7 @@
 //! Between pipes and streams: the only place that knows both.
 //!
 //! [`send_pipe`] empties a pipe into a stream, [`receive_pipe`] a stream into a pipe, [`receive_through`] with a [`Filter`] in between.
+//! [`send_coded`] and [`receive_coded`] do the same for links whose bytes are compressed or hashed on their way.
 //! All copy through memory; what they promise does not
 //! depend on it. No timer is involved: what can be read now goes out now, and larger pieces come by themselves under load.
 //!
@@ -10,6 +11,7 @@
 //! The pipes must be the caller's own. They are set non-blocking, which would be felt by whoever shares the open file, so a descriptor
 //! that came from the user's shell must never be given to these functions.
 
+mod coded;
 mod filter;
 mod grow;
 mod meter;
@@ -17,6 +19,7 @@ mod receive;
 mod send;
 
 pub use self::{
+    coded::{receive_coded, send_coded},
     filter::{Filter, Spoilt},
     meter::Meter,
     receive::{ReceiveEnd, receive_pipe, receive_through},

@@ -11,7 +11,10 @@ use super::{
     grow::Grower,
     meter::Meter,
 };
-use crate::transport::{Lost, ReadError, RecvStream, code};
+use crate::{
+    coding::{CodingError, Decoder},
+    transport::{Lost, ReadError, RecvStream, code},
+};
 
 /// A pipe that cannot take a piece of this length is short of room.
 const LARGE: usize = 16 << 10;
@@ -71,6 +74,15 @@ pub enum ReceiveEnd {
         /// The pipe, open.
         pipe: OwnedFd,
     },
+    /// What came is not what was sent; the stream was stopped.
+    Damaged {
+        /// Bytes written to the pipe until then.
+        bytes: u64,
+        /// What is wrong.
+        error: CodingError,
+        /// The pipe, open.
+        pipe: OwnedFd,
+    },
     /// The pipe could not be written, for another reason than that nobody reads it; the stream was stopped.
     WriteFailed {
         /// Bytes written to the pipe until then.
@@ -81,13 +93,21 @@ pub enum ReceiveEnd {
 }
 
 /// Why the loop came to its end.
-enum End {
+pub(super) enum End {
     Finished,
     ReaderGone,
     Aborted,
     Broken(ReadError),
     Spoilt,
+    Damaged(CodingError),
     WriteFailed(io::Error),
+}
+
+/// What stands between the stream and the pipe.
+pub(super) enum Between<'a> {
+    Nothing,
+    Filter(&'a mut dyn Filter),
+    Decoder(&'a mut Decoder, Option<&'a mut dyn Filter>),
 }
 
 /// Writes what a stream delivers into a pipe until the stream ends. The caller has granted the stream its window.
@@ -102,7 +122,7 @@ pub async fn receive_pipe(
     meter: Arc<Meter>,
     aborting: CancellationToken,
 ) -> ReceiveEnd {
-    receive(stream, pipe, meter, aborting, None).await
+    receive(stream, pipe, meter, aborting, Between::Nothing).await
 }
 
 /// The same, but the pipe gets what `filter` makes of the stream. Bytes are counted as they came, once what became of them is in the pipe.
@@ -113,15 +133,15 @@ pub async fn receive_through(
     meter: Arc<Meter>,
     aborting: CancellationToken,
 ) -> ReceiveEnd {
-    receive(stream, pipe, meter, aborting, Some(filter)).await
+    receive(stream, pipe, meter, aborting, Between::Filter(filter)).await
 }
 
-async fn receive(
+pub(super) async fn receive(
     mut stream: RecvStream,
     pipe: OwnedFd,
     meter: Arc<Meter>,
     aborting: CancellationToken,
-    filter: Option<&mut dyn Filter>,
+    between: Between<'_>,
 ) -> ReceiveEnd {
     let pipe = match Sender::from_owned_fd(pipe) {
         Ok(pipe) => pipe,
@@ -138,9 +158,10 @@ async fn receive(
         grower: Grower::default(),
         bytes: 0,
     };
-    let end = match filter {
-        None => filling.fill().await,
-        Some(filter) => filling.fill_through(filter).await,
+    let end = match between {
+        Between::Nothing => filling.fill().await,
+        Between::Filter(filter) => filling.fill_through(filter).await,
+        Between::Decoder(decoder, filter) => filling.fill_coded(decoder, filter).await,
     };
     let bytes = filling.bytes;
     let (end, pipe) = match (end, pipe.into_nonblocking_fd()) {
@@ -167,6 +188,10 @@ async fn receive(
             stream.stop(code::CANCELLED, "what came is not what was agreed");
             ReceiveEnd::Spoilt { bytes, pipe }
         }
+        End::Damaged(error) => {
+            stream.stop(code::FAILED, &error.to_string());
+            ReceiveEnd::Damaged { bytes, error, pipe }
+        }
         End::Broken(ReadError::Reset { code, reason }) => ReceiveEnd::Reset {
             bytes,
             code,
@@ -178,8 +203,8 @@ async fn receive(
 }
 
 /// A pipe that is being filled.
-struct Filling<'a> {
-    stream: &'a mut RecvStream,
+pub(super) struct Filling<'a> {
+    pub(super) stream: &'a mut RecvStream,
     pipe: &'a Sender,
     meter: &'a Meter,
     aborting: &'a CancellationToken,
@@ -242,7 +267,7 @@ impl Filling<'_> {
     }
 
     /// What the stream brings next. All branches are cancel safe.
-    async fn next(&mut self) -> Result<Option<Bytes>, End> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, End> {
         tokio::select! {
             biased;
             () = self.aborting.cancelled() => Err(End::Aborted),
@@ -252,7 +277,7 @@ impl Filling<'_> {
     }
 
     /// Writes all, and leaves the buffer empty.
-    async fn put_all(&mut self, output: &mut Vec<u8>) -> Result<(), End> {
+    pub(super) async fn put_all(&mut self, output: &mut Vec<u8>) -> Result<(), End> {
         let mut rest = &output[..];
         while !rest.is_empty() {
             let written = self.put(rest).await?;
@@ -264,7 +289,7 @@ impl Filling<'_> {
     }
 
     /// Writes some.
-    async fn put(&mut self, piece: &[u8]) -> Result<usize, End> {
+    pub(super) async fn put(&mut self, piece: &[u8]) -> Result<usize, End> {
         loop {
             match self.pipe.try_write(piece) {
                 Ok(written) => return Ok(written),
@@ -285,7 +310,7 @@ impl Filling<'_> {
         }
     }
 
-    fn count(&mut self, bytes: usize) {
+    pub(super) fn count(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.meter.add(bytes);
     }

@@ -125,6 +125,9 @@ pub struct Terms {
     /// What the entry feeds the first stage with.
     #[serde(default)]
     pub input: Format,
+    /// Whether each link ends with the digest of what was written to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub link_digests: bool,
     /// The stages in order.
     pub stages: Vec<Place>,
 }
