@@ -18,7 +18,7 @@ use super::{
 use crate::{
     coding::{Encoder, Way},
     id::{PipeId, StageNumber},
-    media::Counts,
+    media::{Coding, Counts},
     transport::{Incoming, OpenError, RecvStream, SendStream, Session, WriteError, code},
     wire::message::{
         Ending, Exit, Failure, FromEntry, Outcome, Purpose, RunMode, RunRequest, StagePlan,
@@ -79,7 +79,9 @@ pub enum RunError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The entry cannot do what is asked for, and would not say so.
-    #[error("the entry does not have the feature `{0}`; upgrade dpipesd there")]
+    #[error(
+        "the entry does not have the feature `{0}`: it is too old, or its owner does not want it"
+    )]
     Unable(&'static str),
 }
 
@@ -124,7 +126,7 @@ struct Run<'a> {
     stdout_end: Option<StdoutEnd>,
     /// The last stage's output, as long as it is not known what is to be done with it: streams overtake each other, so that it may come
     /// before the plan.
-    early: Option<RecvStream>,
+    early: Option<(RecvStream, Coding)>,
     objects: Option<Counts>,
     interrupts: u32,
     ended_by: Option<Signal>,
@@ -151,7 +153,7 @@ pub async fn run(
     let (mut to_entry, mut from_entry) = entry.open_bidi(&Purpose::Run).await?;
     let (pipe, feeds, mode) = (request.pipe, request.stdin, request.mode);
     let wanted = Wanted::new(&request.options, io.metadata);
-    let ways = Ways::new(&request.options, &entry.peer().hello)?;
+    let ways = Ways::new(&request.options, entry)?;
     to_entry.message(&ToEntry::Run(Box::new(request))).await?;
     let mut run = Run {
         entry,
@@ -193,8 +195,8 @@ pub async fn run(
                     run.agreed = Duration::from_millis(elapsed_ms);
                     run.tell(Event::Agreed(stages.clone(), run.agreed));
                     run.plan = stages;
-                    if let Some(stdout) = run.early.take() {
-                        run.take_stdout(stdout);
+                    if let Some((stdout, coding)) = run.early.take() {
+                        run.take_stdout(stdout, coding);
                     }
                     if feeds && mode == RunMode::Run {
                         run.feed().await;
@@ -256,13 +258,14 @@ pub async fn run(
 impl Run<'_> {
     /// Sends standard input to the entry.
     async fn feed(&mut self) {
-        match self
-            .entry
-            .open_uni(&Purpose::Stdin { pipe: self.pipe })
-            .await
-        {
+        let coding = self.ways.of_stdin(self.entry).await;
+        let purpose = Purpose::Stdin {
+            pipe: self.pipe,
+            coding,
+        };
+        match self.entry.open_uni(&purpose).await {
             Ok(stream) => {
-                let way = self.ways.way();
+                let way = self.ways.way(coding);
                 self.tasks
                     .spawn(async move { Over::Stdin(send_stdin(stream, way).await) });
             }
@@ -277,11 +280,11 @@ impl Run<'_> {
 
     fn take(&mut self, purpose: Purpose, stream: RecvStream) {
         match purpose {
-            Purpose::Stdout { pipe } if pipe == self.pipe => {
+            Purpose::Stdout { pipe, coding } if pipe == self.pipe => {
                 if self.plan.is_empty() && self.early.is_none() {
-                    self.early = Some(stream);
+                    self.early = Some((stream, coding));
                 } else {
-                    self.take_stdout(stream);
+                    self.take_stdout(stream, coding);
                 }
             }
             Purpose::Stderr { pipe, stage, .. } if pipe == self.pipe => {
@@ -297,13 +300,13 @@ impl Run<'_> {
     }
 
     /// Brings the last stage's output to the user, now that the plan is known.
-    fn take_stdout(&mut self, stream: RecvStream) {
+    fn take_stdout(&mut self, stream: RecvStream, coding: Coding) {
         let (Some(writer), Some(last), None) = (&self.stdout, self.plan.last(), &self.stdout_end)
         else {
             return stream.stop(code::UNKNOWN_PIPE, "there is one output");
         };
         self.came += 1;
-        let decoder = match self.ways.decoder() {
+        let decoder = match self.ways.decoder(coding) {
             Ok(decoder) => decoder,
             Err(error) => {
                 stream.stop(code::FAILED, &error.to_string());

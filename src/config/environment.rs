@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// Every key that a variable can say. What `apps` says is too much for one variable; `--app` and files are for that.
-const VARIABLES: [(&str, Form); 35] = [
+const VARIABLES: [(&str, Form); 36] = [
     ("node.name", Form::Word),
     ("node.labels", Form::Map),
     ("node.weight", Form::Plain),
@@ -44,6 +44,7 @@ const VARIABLES: [(&str, Form); 35] = [
     ("run.credential", Form::Word),
     ("schedule.policy", Form::Word),
     ("streams.window", Form::Word),
+    ("streams.compress", Form::Plain),
     ("objects.metadata.style", Form::Word),
     ("objects.metadata.name", Form::Word),
     ("objects.metadata.prefix", Form::Word),

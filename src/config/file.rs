@@ -147,6 +147,8 @@ pub enum PolicyWord {
 pub struct Streams {
     /// Credit of a link.
     pub window: Option<Size>,
+    /// Whether links may be compressed.
+    pub compress: Option<bool>,
 }
 
 /// `log:`

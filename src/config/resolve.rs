@@ -164,6 +164,7 @@ pub(crate) fn built_in(facts: &Facts, surroundings: &Surroundings, has_registry:
         }),
         streams: Some(Streams {
             window: Some(Size(DEFAULT_WINDOW)),
+            compress: Some(true),
         }),
         objects: Some(objects::built_in()),
         registry: Some(Vec::new()),
@@ -208,10 +209,8 @@ pub(crate) fn settings(
     exit_after_one: bool,
 ) -> Result<Settings, ConfigError> {
     let run = file.run.unwrap_or_default();
-    let window = file
-        .streams
-        .and_then(|streams| streams.window)
-        .map_or(DEFAULT_WINDOW, |window| window.0);
+    let streams = file.streams.unwrap_or_default();
+    let window = streams.window.map_or(DEFAULT_WINDOW, |window| window.0);
     let terms = DefaultTerms {
         lease: or(run.lease, DEFAULT_LEASE),
         kill_grace: or(run.kill_grace, DEFAULT_KILL_GRACE),
@@ -228,6 +227,7 @@ pub(crate) fn settings(
             .unwrap_or_default()
             .as_str()
             .to_owned(),
+        compress: streams.compress.unwrap_or(true),
     };
     let rules = rules(file.apps, run)?;
     check_root(&rules, surroundings.uid)?;

@@ -11,7 +11,7 @@ use super::{objects::Objects, stage::Context};
 use crate::{
     coding::{Decoder, Encoder, Way},
     id::StageNumber,
-    media::{Counts, Format},
+    media::{Coding, Compress, Counts, Format},
     object::BadObject,
     transport::{
         RecvStream, SendStream, code,
@@ -69,27 +69,39 @@ pub(super) struct Fed {
     pub(super) input: Input,
     /// What was counted, where it reads objects.
     pub(super) objects: Option<Counts>,
+    /// Bytes of the link, where it was compressed.
+    pub(super) compressed: Option<u64>,
+}
+
+/// What became of a stage's output.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) output: Output,
+    /// Bytes of the link, where it was compressed.
+    pub(super) compressed: Option<u64>,
 }
 
 /// Feeds a stage from its link, through `objects` where it reads any. `over` is cancelled when the stage is over.
 pub(super) async fn feed(
     context: Arc<Context>,
     stage: StageNumber,
-    take_input: oneshot::Receiver<RecvStream>,
+    take_input: oneshot::Receiver<(RecvStream, Coding)>,
     pipe: Option<(OwnedFd, Arc<Meter>)>,
     mut objects: Option<Objects>,
     aborting: CancellationToken,
     over: CancellationToken,
 ) -> Fed {
+    let mut decoder = None;
     let input = match pipe {
         Some(pipe) => {
-            let objects = objects.as_mut();
-            fill(&context, stage, take_input, pipe, objects, aborting, over).await
+            let between = (&mut decoder, objects.as_mut());
+            fill(&context, stage, take_input, pipe, between, aborting, over).await
         }
         None => Input::Uncounted,
     };
     Fed {
         input,
+        compressed: decoder.as_ref().and_then(Decoder::compressed),
         objects: objects.map(|objects| objects.counts()),
     }
 }
@@ -97,9 +109,9 @@ pub(super) async fn feed(
 async fn fill(
     context: &Context,
     stage: StageNumber,
-    take_input: oneshot::Receiver<RecvStream>,
+    take_input: oneshot::Receiver<(RecvStream, Coding)>,
     (writer, meter): (OwnedFd, Arc<Meter>),
-    mut objects: Option<&mut Objects>,
+    (decoder, mut objects): (&mut Option<Decoder>, Option<&mut Objects>),
     aborting: CancellationToken,
     over: CancellationToken,
 ) -> Input {
@@ -108,7 +120,7 @@ async fn fill(
         arrived = timeout(LINK_TIMEOUT, take_input) => arrived,
         () = aborting.cancelled() => return Input::Aborted { bytes: 0 },
     };
-    let Ok(Ok(mut stream)) = arrived else {
+    let Ok(Ok((mut stream, coding))) = arrived else {
         lost_input(
             context,
             stage,
@@ -121,25 +133,27 @@ async fn fill(
             end: LinkEnd::Lost,
         };
     };
-    let way = context.way();
-    let mut decoder = match Decoder::new(way) {
-        Ok(decoder) => (!way.is_plain()).then_some(decoder),
-        Err(error) => {
-            stream.stop(code::FAILED, &error.to_string());
-            lost_input(context, stage, 0, error.to_string()).await;
-            return Input::Lost {
-                bytes: 0,
-                end: LinkEnd::Reset,
-            };
+    let way = context.way(coding);
+    if !way.is_plain() {
+        match Decoder::new(way) {
+            Ok(needed) => *decoder = Some(needed),
+            Err(error) => {
+                stream.stop(code::FAILED, &error.to_string());
+                lost_input(context, stage, 0, error.to_string()).await;
+                return Input::Lost {
+                    bytes: 0,
+                    end: LinkEnd::Reset,
+                };
+            }
         }
-    };
+    }
     stream.grant(context.window);
     let end = {
         let counted = meter.clone();
         let filter = objects
             .as_deref_mut()
             .map(|objects| objects as &mut dyn Filter);
-        let pumping = match (&mut decoder, filter) {
+        let pumping = match (decoder, filter) {
             (None, None) => pump::receive_pipe(stream, writer, counted, aborting).boxed(),
             (None, Some(filter)) => {
                 pump::receive_through(filter, stream, writer, counted, aborting).boxed()
@@ -229,34 +243,47 @@ pub(super) async fn drain(
     reader: Option<OwnedFd>,
     meter: Option<Arc<Meter>>,
     aborting: CancellationToken,
-) -> Output {
-    let (Some(reader), Some(meter)) = (reader, meter) else {
-        return Output::Uncounted;
+) -> Drained {
+    let mut encoder = None;
+    let output = match reader.zip(meter) {
+        Some(pipe) => empty(&context, stage, pipe, &mut encoder, aborting).await,
+        None => Output::Uncounted,
     };
+    Drained {
+        output,
+        compressed: encoder.as_ref().and_then(Encoder::compressed),
+    }
+}
+
+async fn empty(
+    context: &Context,
+    stage: StageNumber,
+    (reader, meter): (OwnedFd, Arc<Meter>),
+    encoder: &mut Option<Encoder>,
+    aborting: CancellationToken,
+) -> Output {
     let opened = tokio::select! {
-        opened = open_link(&context, stage) => opened,
+        opened = open_link(context, stage) => opened,
         () = aborting.cancelled() => return Output::Reset { bytes: 0 },
     };
     let (bytes, why) = match opened {
         Err(why) => (0, why),
-        Ok((stream, way)) => {
-            match send(reader, stream, way, meter.clone(), aborting.clone()).await {
-                SendEnd::Finished { bytes } => return Output::Finished { bytes },
-                SendEnd::Stopped {
-                    bytes,
-                    code,
-                    reason,
-                } if is_refusal(code) => (bytes, format!("the reader would not take it: {reason}")),
-                SendEnd::Stopped { bytes, .. } => return Output::Stopped { bytes },
-                SendEnd::Aborted { bytes } => return Output::Reset { bytes },
-                SendEnd::Lost { bytes, why } => (bytes, why.to_string()),
-                SendEnd::ReadFailed { bytes, error } => {
-                    (bytes, format!("reading the stage's output failed: {error}"))
-                }
+        Ok((stream, way)) => match send(reader, stream, way, encoder, meter, aborting).await {
+            SendEnd::Finished { bytes } => return Output::Finished { bytes },
+            SendEnd::Stopped {
+                bytes,
+                code,
+                reason,
+            } if is_refusal(code) => (bytes, format!("the reader would not take it: {reason}")),
+            SendEnd::Stopped { bytes, .. } => return Output::Stopped { bytes },
+            SendEnd::Aborted { bytes } => return Output::Reset { bytes },
+            SendEnd::Lost { bytes, why } => (bytes, why.to_string()),
+            SendEnd::ReadFailed { bytes, error } => {
+                (bytes, format!("reading the stage's output failed: {error}"))
             }
-        }
+        },
     };
-    lost_output(&context, stage, bytes, why).await;
+    lost_output(context, stage, bytes, why).await;
     Output::Lost { bytes }
 }
 
@@ -264,6 +291,7 @@ async fn send(
     reader: OwnedFd,
     stream: SendStream,
     way: Way,
+    encoder: &mut Option<Encoder>,
     meter: Arc<Meter>,
     aborting: CancellationToken,
 ) -> SendEnd {
@@ -271,7 +299,10 @@ async fn send(
         return pump::send_pipe(reader, stream, meter, aborting).await;
     }
     match Encoder::new(way) {
-        Ok(mut encoder) => pump::send_coded(&mut encoder, reader, stream, meter, aborting).await,
+        Ok(needed) => {
+            let encoder = encoder.insert(needed);
+            pump::send_coded(encoder, reader, stream, meter, aborting).await
+        }
         Err(error) => {
             stream.reset(code::FAILED, &error.to_string());
             SendEnd::ReadFailed {
@@ -355,13 +386,6 @@ async fn open_link(context: &Context, stage: StageNumber) -> Result<(SendStream,
     let to = next.map_or(LinkEndpoint::Client, |place| {
         LinkEndpoint::Stage(place.stage)
     });
-    let purpose = Purpose::Link {
-        pipe: context.pipe,
-        attempt: context.attempt,
-        from: LinkEndpoint::Stage(stage),
-        to,
-        digest: context.digest.clone(),
-    };
     let session = match next {
         None => context.entry.clone(),
         Some(place) => context
@@ -380,9 +404,20 @@ async fn open_link(context: &Context, stage: StageNumber) -> Result<(SendStream,
                 )
             })?,
     };
+    let own = context.terms.stages.get(stage.index());
+    let allowed = own.map_or(Compress::Off, |place| place.compress);
+    let coding = session.coding(allowed).await;
+    let purpose = Purpose::Link {
+        pipe: context.pipe,
+        attempt: context.attempt,
+        from: LinkEndpoint::Stage(stage),
+        to,
+        digest: context.digest.clone(),
+        coding,
+    };
     let opened = session.open_uni(&purpose).await;
     let stream = opened.map_err(|error| error.to_string())?;
-    Ok((stream, context.way()))
+    Ok((stream, context.way(coding)))
 }
 
 async fn bad_object(context: &Context, stage: StageNumber, format: Format, bad: &BadObject) {

@@ -29,7 +29,7 @@ use crate::{
     coordinator::{Cluster, Defaults, Runs},
     exec::Launcher,
     id::NodeId,
-    negotiate::{DIGEST, OBJECTS, rules::Others},
+    negotiate::{DIGEST, OBJECTS, ZSTD, rules::Others},
     plan::ClusterView,
     transport::{self, PeerAddress, Session, Side},
     wire::message::{AppsOffered, Hello, Load, Phase, Role, SourceView, Tried},
@@ -302,7 +302,10 @@ impl Node {
 
     /// The optional abilities of the protocol that it has.
     pub(super) fn features(&self) -> BTreeSet<String> {
-        [OBJECTS, DIGEST].map(str::to_owned).into()
+        let compresses = self.settings.borrow().terms.compress;
+        let zstd = compresses.then_some(ZSTD);
+        let features = [OBJECTS, DIGEST].into_iter().chain(zstd);
+        features.map(str::to_owned).collect()
     }
 
     /// What this node says of itself; the handshake adds the nonce.
@@ -432,6 +435,7 @@ impl Cluster for Arc<Node> {
             kill_grace: settings.terms.kill_grace,
             window: settings.terms.window,
             policy: settings.terms.policy.clone(),
+            compress: settings.terms.compress,
             embedded: matches!(self.kind, Kind::Embedded { .. }),
         }
     }

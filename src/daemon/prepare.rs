@@ -98,6 +98,7 @@ pub(super) async fn prepare(
         node: node.id().clone(),
         stages,
         ignored: ignored.clone(),
+        features: node.features(),
     };
 
     if checked.iter().any(Result::is_err) {

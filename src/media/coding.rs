@@ -102,6 +102,16 @@ impl fmt::Display for Compress {
 
 // === impl Coding ===
 
+impl fmt::Display for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Plain => "plain",
+            Self::Zstd => "zstd",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 impl Coding {
     /// Whether bytes travel as they are.
     #[must_use]

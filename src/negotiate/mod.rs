@@ -30,7 +30,7 @@ pub use self::{
     answers::{Asked, Ends, check_answers},
     arguments::check_arguments,
     facts::{AppFact, Facts, Program},
-    features::{DIGEST, OBJECTS},
+    features::{DIGEST, OBJECTS, ZSTD},
     offer::{Agreed, check_offer, ignored_options},
     parameter::{PARAMETERS, Parameter, Side, parameter, table_markdown},
     pattern::matches,

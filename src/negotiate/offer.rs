@@ -10,6 +10,7 @@ use super::{
     arguments::check_words,
     environment::is_accepted,
     facts::{Facts, Program},
+    features::ZSTD,
     parameter::{Refuse, refuse},
     rules::{AppRule, CredentialRule, Limits, Others, Rules},
     version::{Requirement, Version},
@@ -112,8 +113,13 @@ pub fn ignored_options(offer: &Offer, facts: &Facts) -> Vec<String> {
 fn check_whole(offer: &Offer, rules: &Rules, facts: &Facts) -> Result<(), Refusal> {
     let missing = |feature: &&String| !facts.features.contains(*feature);
     if let Some(feature) = offer.features.iter().find(missing) {
-        return Err(refuse("features", feature, "a node without it")
-            .hint("upgrade the node, or keep off it: --avoid NODE"));
+        let refusal = refuse("features", feature, "a node without it");
+        return Err(refusal.hint(match feature.as_str() {
+            ZSTD => {
+                "compress where both ends can: -o compress=auto; or keep off the node: --avoid NODE"
+            }
+            _ => "upgrade the node, or keep off it: --avoid NODE",
+        }));
     }
     check_shape(offer)?;
     if facts.draining {

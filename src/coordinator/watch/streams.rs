@@ -27,6 +27,7 @@ impl Watch<'_> {
                 attempt,
                 from,
                 digest,
+                coding,
                 peer,
                 stream,
             } => {
@@ -34,9 +35,10 @@ impl Watch<'_> {
                 let known = attempt == self.attempt
                     && from == expected
                     && peer.as_ref() == self.places.last()
-                    && digest == self.digest;
+                    && digest == self.digest
+                    && self.links.last.allows(coding);
                 match self.stdout_to_client.take() {
-                    Some(to) if known => self.begin_stdout(stream, to),
+                    Some(to) if known => self.begin_stdout((stream, coding), to),
                     unused => {
                         self.stdout_to_client = unused;
                         stream.stop(code::DIGEST, "this is not what was agreed");
@@ -56,21 +58,32 @@ impl Watch<'_> {
                 }
                 self.begin_stderr(stage, stream).await;
             }
-            Arrival::Stdin { mut stream } => match self.stdin_to_stage.take() {
-                Some(to) => {
-                    stream.grant(self.request.window);
-                    let ways = (self.way(), self.way());
-                    self.relay(Route::Stdin, stream, to, ways, self.stdin_bytes.clone());
+            Arrival::Stdin { coding, mut stream } => {
+                // Whether its end of the connection is TCP, each side sees for itself, so what it decided is taken as it is.
+                let allowed = self.client.compress(&self.request);
+                if !coding.is_plain() && !allowed.allows(coding) {
+                    return stream.stop(code::DIGEST, "this is not what was agreed");
                 }
-                None => stream.stop(code::READER_GONE, "the first stage reads nothing"),
-            },
+                match self.stdin_to_stage.take() {
+                    Some((to, to_coding)) => {
+                        stream.grant(self.request.window);
+                        let ways = (self.way(coding), self.way(to_coding));
+                        self.relay(Route::Stdin, stream, to, ways, self.stdin_bytes.clone());
+                    }
+                    None => stream.stop(code::READER_GONE, "the first stage reads nothing"),
+                }
+            }
         }
     }
 
-    fn begin_stdout(&mut self, mut stream: RecvStream, to: SendStream) {
+    fn begin_stdout(
+        &mut self,
+        (mut stream, coding): (RecvStream, Coding),
+        (to, to_coding): (SendStream, Coding),
+    ) {
         self.stdout = Stdout::Flowing;
         stream.grant(self.request.window);
-        let ways = (self.way(), self.way());
+        let ways = (self.way(coding), self.way(to_coding));
         self.relay(Route::Stdout, stream, to, ways, self.delivered.clone());
     }
 
@@ -95,10 +108,10 @@ impl Watch<'_> {
         }
     }
 
-    /// How bytes travel to and from this entry.
-    const fn way(&self) -> Way {
+    /// What is done to the bytes of a stream that travels like this.
+    const fn way(&self, coding: Coding) -> Way {
         Way {
-            coding: Coding::Plain,
+            coding,
             digest: self.request.digest,
         }
     }

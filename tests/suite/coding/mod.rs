@@ -1,5 +1,6 @@
 //! Links whose bytes are compared at their end, or compressed on their way.
 
+mod compress;
 mod digest;
 
 use crate::kit::{
@@ -23,6 +24,12 @@ fn cluster() -> Cluster {
     // The session is there: what is counted from here on is a pipe's.
     cluster.dpipes(&["@b true"]).run().assert_status(0);
     cluster
+}
+
+/// The pipeline as bash understands it.
+fn without_places(pipeline: &str) -> String {
+    let words = pipeline.split(' ').filter(|word| !word.starts_with('@'));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Flips one bit of a link at different places. Whoever writes a marker believes that its input was whole.
