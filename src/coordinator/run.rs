@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     id::Attempt,
-    media::Compress,
+    media::{Coding, Compress},
     negotiate::ZSTD,
     transport::{PeerAddress, RecvStream, SendStream, Session, code},
     wire::message::{
@@ -81,12 +81,21 @@ impl Client {
         Ok(())
     }
 
-    /// Whether what flows from and to it may be compressed.
+    /// Whether what this entry sends to it is compressed. On a socket within a machine there is nothing to be won.
     pub(super) fn compress(&self, request: &Request) -> Compress {
         if self.is_tcp() && self.has(ZSTD) && request.entry_compresses {
             request.compress
         } else {
             Compress::Off
+        }
+    }
+
+    /// Whether what it sends may travel like this. At its end of a tunnel there may be TCP where there is none here, or the other way round.
+    pub(super) const fn may_send(request: &Request, coding: Coding) -> bool {
+        match coding {
+            Coding::Plain => true,
+            Coding::Zstd => request.entry_compresses && !request.compress.is_off(),
+            Coding::Unknown => false,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     coordinator::{
         Arrival,
         relay::{Recoding, RelayEnd, relay},
+        run::Client,
     },
     id::StageNumber,
     media::Coding,
@@ -59,10 +60,10 @@ impl Watch<'_> {
                 self.begin_stderr(stage, stream).await;
             }
             Arrival::Stdin { coding, mut stream } => {
-                // Whether its end of the connection is TCP, each side sees for itself, so what it decided is taken as it is.
-                let allowed = self.client.compress(&self.request);
-                if !coding.is_plain() && !allowed.allows(coding) {
-                    return stream.stop(code::DIGEST, "this is not what was agreed");
+                if !Client::may_send(&self.request, coding) {
+                    stream.stop(code::DIGEST, "this is not what was agreed");
+                    let detail = format!("the client sends its input as {coding}");
+                    return self.fail(Failure::Entry { detail }).await;
                 }
                 match self.stdin_to_stage.take() {
                     Some((to, to_coding)) => {

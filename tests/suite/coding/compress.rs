@@ -1,4 +1,11 @@
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener},
+    os::unix::net::UnixStream,
+    path::Path,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -216,6 +223,38 @@ fn a_client_that_is_far_away_has_its_output_and_input_compressed() {
             assert_eq!(passed < 100_000, is_less, "{way:?}: {passed} bytes");
         }
     }
+}
+
+#[test]
+fn a_tunnel_from_tcp_to_the_unix_socket_may_be_compressed_too() {
+    let cluster = Cluster::of_one();
+    let (address, tunnel) = tunnel(&cluster.node("a").socket);
+    let run = cluster
+        .dpipes(&["-o", "compress=zstd", "-o", "digest", "wc -c"])
+        .env("DPIPES_CONNECT", &address.to_string())
+        .stdin(vec![b'x'; 1_000_000])
+        .run();
+    run.assert_status(0).assert_wrote("1000000\n");
+    tunnel.join().unwrap();
+}
+
+/// Carries one connection from a port to a unix socket, as `ssh -L` does.
+fn tunnel(socket: &Path) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let far = UnixStream::connect(socket).unwrap();
+    let carrying = thread::spawn(move || {
+        let (near, _) = listener.accept().unwrap();
+        let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+        let there = thread::spawn(move || {
+            let _either_may_leave = io::copy(&mut from, &mut to);
+            let _it_may_be_gone = to.shutdown(Shutdown::Write);
+        });
+        let _either_may_leave = io::copy(&mut &far, &mut &near);
+        let _it_may_be_gone = near.shutdown(Shutdown::Both);
+        there.join().unwrap();
+    });
+    (address, carrying)
 }
 
 /// A node whose owner forbids it says what one of an older version says: nothing.
