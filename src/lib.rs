@@ -15,7 +15,7 @@
 //! | layer | modules | rule |
 //! |--:|---|---|
 //! | 0 | [`id`] [`media`] [`variable`] [`word`] | words open to all |
-//! | 1 | [`expr`] [`wire`] [`mux`] [`negotiate`] [`object`] [`plan`] [`schedule`] | pure: no tokio, no clock, no I/O |
+//! | 1 | [`coding`] [`expr`] [`wire`] [`mux`] [`negotiate`] [`object`] [`plan`] [`schedule`] | pure: no tokio, no clock, no I/O |
 //! | 2 | [`transport`] [`exec`] | I/O, one concern each; they never import each other |
 //! | 3 | [`coordinator`] [`daemon`] [`client`] | the two sides; client and daemon never import each other |
 //! | 4 | [`config`] [`cli`] | edges |
@@ -34,6 +34,7 @@ pub mod word;
 
 pub mod cli;
 pub mod client;
+pub mod coding;
 pub mod config;
 pub mod coordinator;
 pub mod daemon;

@@ -3,6 +3,7 @@
 //! The targets in `fuzz_targets` hand these functions to libFuzzer. The suite replays `corpus` through the same functions, so that what
 //! was found once stays fixed without a fuzzer. None of them trusts its input, and each asserts more than that nothing panics.
 
+pub mod coding;
 pub mod files;
 pub mod json;
 pub mod negotiation;
@@ -20,6 +21,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("config_load", files::config_load),
     ("expr_parse", words::expr_parse),
     ("frame_decode", wire::frame_decode),
+    ("link_decode", coding::link_decode),
     ("message_decode", wire::message_decode),
     ("node_list", files::node_list),
     ("offer", negotiation::offer),

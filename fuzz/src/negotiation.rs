@@ -60,6 +60,7 @@ pub fn offer(input: &[u8]) {
             node: node("a"),
             stages: accepts.iter().cloned().map(StageAnswer::Accept).collect(),
             ignored: Vec::new(),
+            features: facts().features,
         };
         // Whatever the formats: here they may meet.
         let ends = Ends {
@@ -68,7 +69,13 @@ pub fn offer(input: &[u8]) {
         };
         let agreement = check_answers(std::slice::from_ref(&asked), &[answer], ends)
             .expect("an entry agrees to what its node accepted");
-        let terms = check_terms(&agreement.text, &asked.node, &asked.offer, &accepts);
+        let terms = check_terms(
+            &agreement.text,
+            &asked.node,
+            &asked.offer,
+            &accepts,
+            &facts().features,
+        );
         assert_eq!(terms, Ok(agreement.terms));
     }
 }
@@ -88,7 +95,13 @@ pub fn answers(input: &[u8]) {
                     .iter()
                     .filter(|(node, _)| node == &one.node);
                 let own: Vec<Accept> = own.map(|(_, accept)| accept.clone()).collect();
-                let terms = check_terms(&agreement.text, &one.node, &one.offer, &own);
+                let terms = check_terms(
+                    &agreement.text,
+                    &one.node,
+                    &one.offer,
+                    &own,
+                    &facts().features,
+                );
                 assert_eq!(terms.as_ref(), Ok(&agreement.terms));
             }
         }
@@ -109,7 +122,7 @@ pub fn terms(input: &[u8]) {
     let agreement = check_answers(&asked, &answers, Ends::default()).expect("honest nodes agree");
     for (one, answer) in asked.iter().zip(&answers) {
         let accepts: Vec<Accept> = answer.stages.iter().filter_map(accepted).collect();
-        match check_terms(text, &one.node, &one.offer, &accepts) {
+        match check_terms(text, &one.node, &one.offer, &accepts, &facts().features) {
             Ok(terms) => {
                 let own = |stages: &[dpipes::wire::message::Place]| {
                     let own = stages.iter().filter(|place| place.node == one.node);
@@ -119,7 +132,7 @@ pub fn terms(input: &[u8]) {
                 assert_eq!(own(&terms.stages), own(&agreement.terms.stages));
                 let anew = serde_json::to_string(&terms).expect("what was JSON is JSON");
                 assert_eq!(
-                    check_terms(&anew, &one.node, &one.offer, &accepts),
+                    check_terms(&anew, &one.node, &one.offer, &accepts, &facts().features),
                     Ok(terms)
                 );
             }
@@ -234,6 +247,7 @@ fn answers_to(asked: &[Asked]) -> Vec<Answer> {
             .map(|agreed| StageAnswer::Accept(accept(agreed.expect("an honest offer"))))
             .collect(),
         ignored: Vec::new(),
+        features: facts().features,
     };
     asked.iter().map(answer).collect()
 }

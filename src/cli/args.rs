@@ -209,8 +209,8 @@ pub(crate) struct SharedArgs {
     #[arg(long, value_name = "NAME", help_heading = "What")]
     pub user: Option<String>,
 
-    /// Set an option: pipefail, on-loss=kill|eof, policy=spread|pack|pin, lease=15s, kill-grace=5s, window=256K, locale=same,
-    /// mix-formats, on-bad-object=fail|skip|pass, on-non-object=pass|wrap|error, metadata=argv,environ,credential
+    /// Set an option: pipefail, on-loss=kill|eof, policy=spread|pack|pin, lease=15s, kill-grace=5s, window=256K, digest,
+    /// compress=auto|zstd|off, locale=same, mix-formats, on-bad-object=fail|skip|pass, on-non-object=pass|wrap|error, metadata=argv,environ,credential
     #[arg(
         short = 'o',
         long = "option",

@@ -10,7 +10,7 @@ use std::{
 use super::{args::SharedArgs, caret::Message, run};
 use crate::{
     config::{FileTrouble, Period, PolicyWord, Size, Text},
-    media::{AppFormat, Formats},
+    media::{AppFormat, Compress, Formats},
     object::{OnBadObject, OnNonObject},
     wire::message::{RunOptions, StderrMode, milliseconds},
 };
@@ -149,6 +149,10 @@ fn check_option(key: &str, value: &mut String) -> Result<(), Message> {
             ))),
             None => Ok(()),
         },
+        "compress" => value
+            .parse::<Compress>()
+            .map(|_| ())
+            .map_err(|way| wrong(way.to_string())),
         "digest" | "mix-formats" => {
             *value = flag(key, value)?.to_string();
             Ok(())
@@ -164,13 +168,15 @@ fn check_option(key: &str, value: &mut String) -> Result<(), Message> {
 }
 
 /// The options that dpipes itself knows.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "pipefail",
     "on-loss",
     "policy",
     "lease",
     "kill-grace",
     "window",
+    "digest",
+    "compress",
     "locale",
     "mix-formats",
     "on-bad-object",
@@ -372,6 +378,7 @@ mod tests {
             "lease=5",
             "window=big",
             "digest=maybe",
+            "compress=lz4",
             "pipefail=maybe",
             "=x",
         ] {
@@ -386,6 +393,7 @@ mod tests {
             "lease=5s",
             "window=64K",
             "digest=false",
+            "compress=zstd",
             "pipefail=false",
         ] {
             assert!(

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, io};
 use super::{Address, DialError, Session};
 use crate::{
     id::PipeId,
+    negotiate::{DIGEST, ZSTD},
     transport::{self, PeerAddress, Timeouts},
     wire::message::{Hello, Load, Role},
 };
@@ -40,7 +41,7 @@ fn hello() -> Hello {
         node: None,
         boot: PipeId::generate().to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        features: BTreeSet::new(),
+        features: BTreeSet::from([DIGEST, ZSTD].map(str::to_owned)),
         nonce: String::new(),
         advertise: None,
         apps: None,

@@ -7,6 +7,7 @@ mod objects;
 mod output;
 mod run;
 mod stdio;
+mod ways;
 
 use std::time::Duration;
 

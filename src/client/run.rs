@@ -11,12 +11,14 @@ use tokio::{
 use super::{
     connect::has_lease,
     objects::{self, MetadataShown, Wanted},
-    output::{StdoutEnd, WINDOW, take_stdout},
+    output::{Output, StdoutEnd, WINDOW, take_stdout},
     stdio::{Writer, read_stdin},
+    ways::Ways,
 };
 use crate::{
+    coding::{Encoder, Way},
     id::{PipeId, StageNumber},
-    media::Counts,
+    media::{Coding, Counts},
     transport::{Incoming, OpenError, RecvStream, SendStream, Session, WriteError, code},
     wire::message::{
         Ending, Exit, Failure, FromEntry, Outcome, Purpose, RunMode, RunRequest, StagePlan,
@@ -76,6 +78,11 @@ pub enum RunError {
     /// The request could not be sent, for one because pipeline and environment are too long.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The entry cannot do what is asked for, and would not say so.
+    #[error(
+        "the entry does not have the feature `{0}`: it is too old, or its owner does not want it"
+    )]
+    Unable(&'static str),
 }
 
 /// What came of a run.
@@ -119,7 +126,7 @@ struct Run<'a> {
     stdout_end: Option<StdoutEnd>,
     /// The last stage's output, as long as it is not known what is to be done with it: streams overtake each other, so that it may come
     /// before the plan.
-    early: Option<RecvStream>,
+    early: Option<(RecvStream, Coding)>,
     objects: Option<Counts>,
     interrupts: u32,
     ended_by: Option<Signal>,
@@ -130,6 +137,7 @@ struct Run<'a> {
     is_ending: bool,
     own_failure: Option<Failure>,
     wanted: Wanted,
+    ways: Ways,
 }
 
 /// Runs a pipeline through an entry, to its end.
@@ -145,6 +153,7 @@ pub async fn run(
     let (mut to_entry, mut from_entry) = entry.open_bidi(&Purpose::Run).await?;
     let (pipe, feeds, mode) = (request.pipe, request.stdin, request.mode);
     let wanted = Wanted::new(&request.options, io.metadata);
+    let ways = Ways::new(&request.options, entry)?;
     to_entry.message(&ToEntry::Run(Box::new(request))).await?;
     let mut run = Run {
         entry,
@@ -167,6 +176,7 @@ pub async fn run(
         is_ending: false,
         own_failure: None,
         wanted,
+        ways,
     };
     let mut outcome: Option<Outcome> = None;
     let mut entry_over = false;
@@ -185,8 +195,8 @@ pub async fn run(
                     run.agreed = Duration::from_millis(elapsed_ms);
                     run.tell(Event::Agreed(stages.clone(), run.agreed));
                     run.plan = stages;
-                    if let Some(stdout) = run.early.take() {
-                        run.take_stdout(stdout);
+                    if let Some((stdout, coding)) = run.early.take() {
+                        run.take_stdout(stdout, coding);
                     }
                     if feeds && mode == RunMode::Run {
                         run.feed().await;
@@ -248,14 +258,16 @@ pub async fn run(
 impl Run<'_> {
     /// Sends standard input to the entry.
     async fn feed(&mut self) {
-        match self
-            .entry
-            .open_uni(&Purpose::Stdin { pipe: self.pipe })
-            .await
-        {
+        let coding = self.ways.of_stdin(self.entry).await;
+        let purpose = Purpose::Stdin {
+            pipe: self.pipe,
+            coding,
+        };
+        match self.entry.open_uni(&purpose).await {
             Ok(stream) => {
+                let way = self.ways.way(coding);
                 self.tasks
-                    .spawn(async move { Over::Stdin(send_stdin(stream).await) });
+                    .spawn(async move { Over::Stdin(send_stdin(stream, way).await) });
             }
             // The session is lost; whoever listens to it tells why.
             Err(_) => {
@@ -268,11 +280,11 @@ impl Run<'_> {
 
     fn take(&mut self, purpose: Purpose, stream: RecvStream) {
         match purpose {
-            Purpose::Stdout { pipe } if pipe == self.pipe => {
+            Purpose::Stdout { pipe, coding } if pipe == self.pipe => {
                 if self.plan.is_empty() && self.early.is_none() {
-                    self.early = Some(stream);
+                    self.early = Some((stream, coding));
                 } else {
-                    self.take_stdout(stream);
+                    self.take_stdout(stream, coding);
                 }
             }
             Purpose::Stderr { pipe, stage, .. } if pipe == self.pipe => {
@@ -288,16 +300,30 @@ impl Run<'_> {
     }
 
     /// Brings the last stage's output to the user, now that the plan is known.
-    fn take_stdout(&mut self, stream: RecvStream) {
+    fn take_stdout(&mut self, stream: RecvStream, coding: Coding) {
         let (Some(writer), Some(last), None) = (&self.stdout, self.plan.last(), &self.stdout_end)
         else {
             return stream.stop(code::UNKNOWN_PIPE, "there is one output");
         };
         self.came += 1;
+        let decoder = match self.ways.decoder(coding) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                stream.stop(code::FAILED, &error.to_string());
+                self.stdout_end = Some(StdoutEnd::Broken(error.to_string()));
+                self.ended += 1;
+                return;
+            }
+        };
         let pieces = writer.pieces();
         let mut objects = self.wanted.transform(last);
         self.tasks.spawn(async move {
-            let end = take_stdout(stream, pieces, objects.as_mut()).await;
+            let output = Output {
+                pieces,
+                decoder,
+                objects: objects.as_mut(),
+            };
+            let end = take_stdout(stream, output).await;
             Over::Stdout(end, objects.map(|objects| objects.counts()))
         });
     }
@@ -341,6 +367,16 @@ impl Run<'_> {
                     self.own_failure.get_or_insert(failure);
                     self.fail(format!("what the last stage wrote was no {format}"))
                         .await;
+                }
+                if let StdoutEnd::Damaged(error) = &end {
+                    let detail = format!(
+                        "the output was damaged on its way from the entry ({}): {error}",
+                        self.entry.peer().address
+                    );
+                    self.own_failure.get_or_insert_with(|| Failure::Entry {
+                        detail: detail.clone(),
+                    });
+                    self.fail(detail).await;
                 }
                 self.stdout_end = Some(end);
             }
@@ -473,7 +509,11 @@ fn hides_an_interrupt(outcome: &Outcome) -> bool {
         && outcome.stages.iter().any(|stage| stage.exit == interrupted)
 }
 
-async fn send_stdin(mut stream: SendStream) -> Option<io::Error> {
+async fn send_stdin(mut stream: SendStream, way: Way) -> Option<io::Error> {
+    let mut encoder = match Encoder::new(way) {
+        Ok(encoder) => encoder,
+        Err(error) => return broken_stdin(stream, io::Error::other(error)),
+    };
     let mut pieces = read_stdin();
     loop {
         let piece = tokio::select! {
@@ -482,24 +522,36 @@ async fn send_stdin(mut stream: SendStream) -> Option<io::Error> {
             _ = stream.stopped() => return None,
         };
         match piece {
-            Some(Ok(data)) => match stream.send(data).await {
-                Ok(()) => {}
-                Err(_) => return None,
+            Some(Ok(data)) => match encoder.push(data) {
+                Ok(piece) => match stream.send(piece).await {
+                    Ok(()) => {}
+                    Err(_) => return None,
+                },
+                Err(error) => return broken_stdin(stream, io::Error::other(error)),
             },
-            Some(Err(error)) => {
-                stream.reset(
-                    code::CANCELLED,
-                    &format!("standard input cannot be read: {error}"),
-                );
-                return Some(error);
-            }
+            Some(Err(error)) => return broken_stdin(stream, error),
             None => {
+                let (last, digest) = match encoder.finish() {
+                    Ok(end) => end,
+                    Err(error) => return broken_stdin(stream, io::Error::other(error)),
+                };
+                if !last.is_empty() && stream.send(last).await.is_err() {
+                    return None;
+                }
                 // A reader that stopped meanwhile is content; a lost entry is noticed where it is listened to.
-                let _ = stream.finish().await;
+                let _ = stream.finish_with(digest).await;
                 return None;
             }
         }
     }
+}
+
+fn broken_stdin(stream: SendStream, error: io::Error) -> Option<io::Error> {
+    stream.reset(
+        code::CANCELLED,
+        &format!("standard input cannot be read: {error}"),
+    );
+    Some(error)
 }
 
 /// However the stream ends, what came is shown; that it broke off is told by the outcome.

@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// Every key that a variable can say. What `apps` says is too much for one variable; `--app` and files are for that.
-const VARIABLES: [(&str, Form); 36] = [
+const VARIABLES: [(&str, Form); 37] = [
     ("node.name", Form::Word),
     ("node.labels", Form::Map),
     ("node.weight", Form::Plain),
@@ -45,6 +45,7 @@ const VARIABLES: [(&str, Form); 36] = [
     ("schedule.policy", Form::Word),
     ("streams.window", Form::Word),
     ("streams.splice", Form::Plain),
+    ("streams.compress", Form::Plain),
     ("objects.metadata.style", Form::Word),
     ("objects.metadata.name", Form::Word),
     ("objects.metadata.prefix", Form::Word),

@@ -149,6 +149,8 @@ pub struct Streams {
     pub window: Option<Size>,
     /// Whether the kernel moves bulk by itself.
     pub splice: Option<bool>,
+    /// Whether links may be compressed.
+    pub compress: Option<bool>,
 }
 
 /// `log:`

@@ -165,6 +165,7 @@ pub(crate) fn built_in(facts: &Facts, surroundings: &Surroundings, has_registry:
         streams: Some(Streams {
             window: Some(Size(DEFAULT_WINDOW)),
             splice: Some(true),
+            compress: Some(true),
         }),
         objects: Some(objects::built_in()),
         registry: Some(Vec::new()),
@@ -227,6 +228,7 @@ pub(crate) fn settings(
             .unwrap_or_default()
             .as_str()
             .to_owned(),
+        compress: streams.compress.unwrap_or(true),
     };
     let rules = rules(file.apps, run)?;
     check_root(&rules, surroundings.uid)?;

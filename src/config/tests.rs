@@ -33,7 +33,7 @@ apps:
   resize:  { path: /opt/img/resize, run-as: img, format: json, limits: { memory: 512M, pids: 64, time: 10m } }
 run:       { path: [/usr/local/bin, /usr/bin, /bin], env: { accept: [LANG, "LC_*", TZ] }, kill-grace: 5s, lease: 15s, max-processes: 4096 }
 schedule:  { policy: spread }
-streams:   { window: 256K, splice: true }
+streams:   { window: 256K, splice: false, compress: false }
 objects:   { metadata: { style: nested, name: __dpipes, prefix: "dp." }, on-non-object: pass, on-bad-object: fail, max-object: 16M }
 registry:
   - static: { nodes: [ { name: node-b, addr: "10.0.0.12:3747", apps: [sort, uniq] } ] }
@@ -126,6 +126,7 @@ fn nothing_said_is_a_loopback_daemon_that_runs_any_program() {
     ));
     assert_eq!(settings.registries, []);
     assert_eq!(settings.terms.window, 262_144);
+    assert!(settings.terms.compress);
     assert!(!loaded.process.pid_file_required);
 }
 
@@ -134,6 +135,7 @@ fn the_sample_of_the_documentation_loads() {
     let mut world = World::new();
     world.flags.config = Some(world.write("conf/dpipesd.yaml", SAMPLE));
     let settings = world.load().unwrap().settings;
+    assert!(!settings.terms.compress);
     assert_eq!(settings.node.as_str(), "node-a");
     assert_eq!(settings.labels["gpu"], "no");
     assert_eq!(settings.rules.others, Others::Deny);
@@ -407,6 +409,7 @@ fn show_is_yaml_that_says_the_same_and_where_it_came_from() {
     streams:
       window: 256K                           # built-in
       splice: true                           # built-in
+      compress: true                         # built-in
     objects:
       metadata:
         style: nested                        # built-in

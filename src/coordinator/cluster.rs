@@ -51,6 +51,8 @@ pub struct Defaults {
     pub window: u32,
     /// Placement: `spread`, `pack` or `pin`.
     pub policy: String,
+    /// Whether this entry can compress.
+    pub compress: bool,
     /// Whether this entry runs stages in its user's own shell environment.
     pub embedded: bool,
 }

@@ -9,8 +9,8 @@ use super::{Cluster, request::Request};
 use crate::{
     expr,
     id::{Attempt, NodeId, StageNumber},
-    media::AppFormat,
-    negotiate::{self, Agreement, Asked, Disagreement, OBJECTS},
+    media::{AppFormat, Compress},
+    negotiate::{self, Agreement, Asked, Disagreement},
     schedule::{self, Placed, Plan},
     transport::{RecvStream, SendStream, Session},
     wire::message::{
@@ -47,6 +47,17 @@ pub(super) struct Prepared {
     /// The terms as they are sent.
     pub(super) terms: String,
     pub(super) digest: String,
+    /// Whether the links from and to the entry are compressed.
+    pub(super) links: Links,
+}
+
+/// The links of a pipe that begin and end at its entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    /// That to the first stage.
+    pub(super) first: Compress,
+    /// That from the last one.
+    pub(super) last: Compress,
 }
 
 /// Why a pipe was not agreed.
@@ -102,8 +113,14 @@ pub(super) async fn prepare(
         .unzip();
     let agreement =
         negotiate::check_answers(&asked, &answers, request.ends()).map_err(disagreed)?;
+    let terms = &agreement.terms;
+    let last = terms.stages.last();
     Ok(Prepared {
         attempt,
+        links: Links {
+            first: terms.compress,
+            last: last.map_or(Compress::Off, |last| last.compress),
+        },
         stages: plan
             .stages
             .iter()
@@ -143,11 +160,7 @@ fn offers(
         entry: cluster.node().clone(),
         stages_total: u16::try_from(plan.stages.len()).unwrap_or(u16::MAX),
         stages,
-        features: request
-            .carries_objects()
-            .then(|| OBJECTS.to_owned())
-            .into_iter()
-            .collect(),
+        features: request.features(),
         options: request.node_options.clone(),
         // An embedded entry's stages inherit the process's environment as it is; it need not travel.
         ambient: if defaults.embedded {

@@ -6,7 +6,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::transport::{Lost, ReadError, RecvStream, SendStream, StopCause, WriteError, code};
+use bytes::Bytes;
+
+use crate::{
+    coding::{CodingError, Decoder, Encoder, Way},
+    transport::{Lost, ReadError, RecvStream, SendStream, StopCause, WriteError, code},
+};
 
 /// How a relayed stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +28,22 @@ pub(super) enum RelayEnd {
     WriterLost(String),
     /// The reader's session died.
     ReaderLost(String),
+    /// What came is not what was sent; so the reader was told that the writer gave up.
+    Damaged(String),
 }
 
-/// Copies until one of the endings. `bytes` counts what was handed to the reader's side.
+/// What a relay does between a writer and a reader with other ways than to send bytes as they are.
+#[derive(Debug)]
+pub(super) struct Recoding {
+    decoder: Decoder,
+    encoder: Encoder,
+}
+
+/// Copies until one of the endings. `bytes` counts what was handed to the reader's side, as the apps wrote it.
 pub(super) async fn relay(
     mut from: RecvStream,
     mut to: SendStream,
+    mut recoding: Option<Recoding>,
     bytes: Arc<AtomicU64>,
 ) -> RelayEnd {
     loop {
@@ -44,18 +59,24 @@ pub(super) async fn relay(
         };
         match received {
             Ok(Some(data)) => {
-                let length = data.len() as u64;
-                if let Err(error) = to.send(data).await {
-                    return match error {
-                        WriteError::Stopped { code, reason } => stopped(from, code, reason),
-                        WriteError::Lost(lost) => reader_lost(from, &lost),
-                        other => RelayEnd::Refused(other.to_string()),
-                    };
+                let passed = match &mut recoding {
+                    None => pass(data, &mut to, &bytes).await,
+                    Some(recoding) => recoding.pass(&data, &mut to, &bytes).await,
+                };
+                if let Err(broken) = passed {
+                    return broken.end(from, to);
                 }
-                bytes.fetch_add(length, Ordering::Relaxed);
             }
             Ok(None) => {
-                return match to.finish().await {
+                let digest = match &mut recoding {
+                    None => Ok(None),
+                    Some(recoding) => recoding.finish(from.digest(), &mut to).await,
+                };
+                let digest = match digest {
+                    Ok(digest) => digest,
+                    Err(broken) => return broken.end(from, to),
+                };
+                return match to.finish_with(digest).await {
                     Ok(_) => RelayEnd::Finished,
                     Err(WriteError::Stopped { .. }) => RelayEnd::Stopped,
                     Err(error) => RelayEnd::ReaderLost(error.to_string()),
@@ -70,6 +91,86 @@ pub(super) async fn relay(
                 return RelayEnd::WriterLost(error.to_string());
             }
         }
+    }
+}
+
+/// Why a piece could not be passed on.
+enum Broken {
+    Write(WriteError),
+    Damaged(CodingError),
+}
+
+// === impl Broken ===
+
+impl Broken {
+    fn end(self, from: RecvStream, to: SendStream) -> RelayEnd {
+        match self {
+            Self::Write(WriteError::Stopped { code, reason }) => stopped(from, code, reason),
+            Self::Write(WriteError::Lost(lost)) => reader_lost(from, &lost),
+            Self::Write(other) => RelayEnd::Refused(other.to_string()),
+            Self::Damaged(error) => {
+                let why = error.to_string();
+                from.stop(code::FAILED, &why);
+                to.reset(code::CANCELLED, &why);
+                RelayEnd::Damaged(why)
+            }
+        }
+    }
+}
+
+async fn pass(data: Bytes, to: &mut SendStream, bytes: &AtomicU64) -> Result<(), Broken> {
+    let length = data.len() as u64;
+    to.send(data).await.map_err(Broken::Write)?;
+    bytes.fetch_add(length, Ordering::Relaxed);
+    Ok(())
+}
+
+// === impl Recoding ===
+
+impl Recoding {
+    /// `None` where bytes come and go as they are.
+    pub(super) fn new(from: Way, to: Way) -> Result<Option<Self>, CodingError> {
+        if from.is_plain() && to.is_plain() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            decoder: Decoder::new(from)?,
+            encoder: Encoder::new(to)?,
+        }))
+    }
+
+    async fn pass(
+        &mut self,
+        mut data: &[u8],
+        to: &mut SendStream,
+        bytes: &AtomicU64,
+    ) -> Result<(), Broken> {
+        while !data.is_empty() {
+            let mut decoded = Vec::new();
+            let pushed = self.decoder.push(&mut data, &mut decoded);
+            if !decoded.is_empty() {
+                let length = decoded.len() as u64;
+                let piece = self.encoder.push(decoded.into()).map_err(Broken::Damaged)?;
+                to.send(piece).await.map_err(Broken::Write)?;
+                bytes.fetch_add(length, Ordering::Relaxed);
+            }
+            pushed.map_err(Broken::Damaged)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is still to be sent once the writer has finished, and gives the digest for the reader.
+    async fn finish(
+        &mut self,
+        said: Option<[u8; 32]>,
+        to: &mut SendStream,
+    ) -> Result<Option<[u8; 32]>, Broken> {
+        self.decoder.finish(said).map_err(Broken::Damaged)?;
+        let (last, digest) = self.encoder.finish().map_err(Broken::Damaged)?;
+        if !last.is_empty() {
+            to.send(last).await.map_err(Broken::Write)?;
+        }
+        Ok(digest)
     }
 }
 

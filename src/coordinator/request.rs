@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use super::Defaults;
 use crate::{
     expr::{self, Pipeline},
-    media,
-    negotiate::Ends,
+    media::{self, Compress},
+    negotiate::{DIGEST, Ends, OBJECTS, ZSTD},
     object::{OnBadObject, OnNonObject, UnknownWay},
     wire::message::{EnvVar, Failure, RunRequest},
     word::Word,
 };
 
 /// `-o` keys that the entry itself obeys; all others go to the nodes, which name those they ignore.
-const ENTRY_KEYS: [&str; 7] = [
+const ENTRY_KEYS: [&str; 8] = [
     "pipefail",
     "on-loss",
     "policy",
@@ -21,6 +21,7 @@ const ENTRY_KEYS: [&str; 7] = [
     "kill-grace",
     "window",
     "digest",
+    "compress",
 ];
 
 /// A request that makes sense.
@@ -39,6 +40,11 @@ pub(super) struct Request {
     pub(super) on_loss: OnLoss,
     /// Whether bytes may meet objects.
     pub(super) mixed: bool,
+    /// Whether links are compressed.
+    pub(super) compress: Compress,
+    pub(super) entry_compresses: bool,
+    /// Whether each link ends with a digest.
+    pub(super) digest: bool,
     /// What nodes are told of `-o`.
     pub(super) node_options: BTreeMap<String, String>,
 }
@@ -90,12 +96,15 @@ impl Request {
         if on_loss == OnLoss::Eof {
             node_options.insert("on-loss".to_owned(), "eof".to_owned());
         }
-        // Nodes do not heed these; each says so in its answer, so that nobody relies on what does not happen.
-        for key in ["digest", "lease"] {
-            if let Some(value) = options.get(key) {
-                node_options.insert(key.to_owned(), value.clone());
-            }
+        // Nodes do not heed it; each says so in its answer, so that nobody relies on what does not happen.
+        if let Some(value) = options.get("lease") {
+            node_options.insert("lease".to_owned(), value.clone());
         }
+        let digest = match options.get("digest").map(String::as_str) {
+            None | Some("false") => false,
+            Some("" | "true") => true,
+            Some(other) => return Err(bad(format!("-o digest={other}: true or false is wanted"))),
+        };
         Ok(Self {
             env: pipeline
                 .stages
@@ -109,6 +118,10 @@ impl Request {
             policy: options.get("policy").unwrap_or(&defaults.policy).clone(),
             on_loss,
             mixed: media::may_mix(options),
+            compress: Compress::wanted(options.get("compress").map(String::as_str))
+                .map_err(|error| bad(format!("-o compress: {error}")))?,
+            entry_compresses: defaults.compress,
+            digest,
             node_options,
             pipeline,
             run,
@@ -120,6 +133,23 @@ impl Request {
         self.mixed || self.run.options.formats.has_objects()
     }
 
+    /// What every node must be able to.
+    pub(super) fn features(&self) -> Vec<String> {
+        let needed = [
+            (self.carries_objects(), OBJECTS),
+            (self.digest, DIGEST),
+            (self.compress == Compress::Zstd, ZSTD),
+        ];
+        let needed = needed.into_iter().filter(|(is_needed, _)| *is_needed);
+        needed.map(|(_, feature)| feature.to_owned()).collect()
+    }
+
+    /// What the client must be able to; nothing is compressed on a socket within a machine.
+    pub(super) fn needed_of_client(&self, is_tcp: bool) -> impl Iterator<Item = &'static str> {
+        let zstd = (is_tcp && self.compress == Compress::Zstd).then_some(ZSTD);
+        self.digest.then_some(DIGEST).into_iter().chain(zstd)
+    }
+
     /// What the client gives and wants.
     pub(super) fn ends(&self) -> Ends {
         let formats = &self.run.options.formats;
@@ -127,6 +157,8 @@ impl Request {
             input: formats.input(),
             output: formats.output,
             mixed: self.mixed,
+            compress: self.compress,
+            entry_compresses: self.entry_compresses,
         }
     }
 

@@ -15,6 +15,8 @@ use super::{
 };
 use crate::{
     id::Attempt,
+    media::{Coding, Compress},
+    negotiate::ZSTD,
     transport::{PeerAddress, RecvStream, SendStream, Session, code},
     wire::message::{
         Ending, Failure, FromEntry, Outcome, Role, RunMode, RunRequest, ToEntry, milliseconds,
@@ -49,7 +51,52 @@ impl Client {
     /// Whether its silence may be taken for its death. A session with a node is shared by many pipes and has that node's terms.
     pub(super) fn has_lease(&self) -> bool {
         let peer = self.session.peer();
-        matches!(peer.address, PeerAddress::Tcp(_)) && peer.hello.role == Role::Client
+        self.is_tcp() && peer.hello.role == Role::Client
+    }
+
+    fn is_tcp(&self) -> bool {
+        matches!(self.session.peer().address, PeerAddress::Tcp(_))
+    }
+
+    fn has(&self, feature: &str) -> bool {
+        self.session.peer().hello.features.contains(feature)
+    }
+
+    /// Whether it and this entry can do their part of what it asks for.
+    fn check(&self, request: &Request) -> Result<(), Failure> {
+        let unable = |who: &str, feature: &str, hint: &str| Failure::BadRequest {
+            detail: format!("the {who} does not have the feature `{feature}`"),
+            span: None,
+            hint: Some(hint.to_owned()),
+        };
+        let mut needed = request.needed_of_client(self.is_tcp());
+        if let Some(missing) = needed.find(|&needed| !self.has(needed)) {
+            let hint = "upgrade dpipes on the client's machine";
+            return Err(unable("client", missing, hint));
+        }
+        if request.compress == Compress::Zstd && !request.entry_compresses {
+            let hint = "its owner says `streams: compress: false`; compress where both ends can: -o compress=auto";
+            return Err(unable("entry", ZSTD, hint));
+        }
+        Ok(())
+    }
+
+    /// Whether what this entry sends to it is compressed. On a socket within a machine there is nothing to be won.
+    pub(super) fn compress(&self, request: &Request) -> Compress {
+        if self.is_tcp() && self.has(ZSTD) && request.entry_compresses {
+            request.compress
+        } else {
+            Compress::Off
+        }
+    }
+
+    /// Whether what it sends may travel like this. At its end of a tunnel there may be TCP where there is none here, or the other way round.
+    pub(super) const fn may_send(request: &Request, coding: Coding) -> bool {
+        match coding {
+            Coding::Plain => true,
+            Coding::Zstd => request.entry_compresses && !request.compress.is_off(),
+            Coding::Unknown => false,
+        }
     }
 }
 
@@ -113,6 +160,9 @@ async fn drive(
         Ok(request) => request,
         Err(failure) => return failed(failure),
     };
+    if let Err(failure) = client.check(&request) {
+        return failed(failure);
+    }
     // A client that leaves or gives up while nodes are being asked need not wait for them: nothing was started.
     let prepared = tokio::select! {
         prepared = agree(&request, cluster.as_ref()) => prepared,

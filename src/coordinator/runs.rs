@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     id::{Attempt, NodeId, PipeId, StageNumber},
+    media::Coding,
     transport::{RecvStream, code},
     wire::message::LinkEndpoint,
 };
@@ -33,6 +34,8 @@ pub enum Arrival {
         from: LinkEndpoint,
         /// The digest its writer agreed to.
         digest: String,
+        /// How it travels.
+        coding: Coding,
         /// The node at the other end of its session.
         peer: Option<NodeId>,
         /// The stream.
@@ -49,6 +52,8 @@ pub enum Arrival {
     },
     /// The client's standard input.
     Stdin {
+        /// How it travels.
+        coding: Coding,
         /// The stream.
         stream: RecvStream,
     },
@@ -137,9 +142,9 @@ impl fmt::Debug for Runs {
 impl Arrival {
     pub(super) fn into_stream(self) -> RecvStream {
         match self {
-            Self::Link { stream, .. } | Self::Stderr { stream, .. } | Self::Stdin { stream } => {
-                stream
-            }
+            Self::Link { stream, .. }
+            | Self::Stderr { stream, .. }
+            | Self::Stdin { stream, .. } => stream,
         }
     }
 }

@@ -159,6 +159,8 @@ mod tests {
             bytes_out,
             bytes_err: None,
             objects: None,
+            compressed_in: None,
+            compressed_out: None,
             input,
             output,
             elapsed_ms: None,

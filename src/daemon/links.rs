@@ -1,6 +1,6 @@
 //! What flows into and out of one stage: links and stderr, pumped between descriptors and streams.
 
-use std::{os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{net::unix::pipe::Receiver, sync::oneshot, time::timeout};
@@ -9,12 +9,13 @@ use tracing::debug;
 
 use super::{objects::Objects, stage::Context};
 use crate::{
+    coding::{Decoder, Encoder, Way},
     id::StageNumber,
-    media::{Counts, Format},
+    media::{Coding, Compress, Counts, Format},
     object::BadObject,
     transport::{
         RecvStream, SendStream, code,
-        pump::{self, Meter, ReceiveEnd, SendEnd, Transfer},
+        pump::{self, Filter, Meter, ReceiveEnd, SendEnd, Transfer},
     },
     wire::message::{FromNode, LinkEnd, LinkEndpoint, Purpose},
 };
@@ -68,27 +69,39 @@ pub(super) struct Fed {
     pub(super) input: Input,
     /// What was counted, where it reads objects.
     pub(super) objects: Option<Counts>,
+    /// Bytes of the link, where it was compressed.
+    pub(super) compressed: Option<u64>,
+}
+
+/// What became of a stage's output.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) output: Output,
+    /// Bytes of the link, where it was compressed.
+    pub(super) compressed: Option<u64>,
 }
 
 /// Feeds a stage from its link, through `objects` where it reads any. `over` is cancelled when the stage is over.
 pub(super) async fn feed(
     context: Arc<Context>,
     stage: StageNumber,
-    take_input: oneshot::Receiver<RecvStream>,
+    take_input: oneshot::Receiver<(RecvStream, Coding)>,
     pipe: Option<(OwnedFd, Arc<Meter>)>,
     mut objects: Option<Objects>,
     aborting: CancellationToken,
     over: CancellationToken,
 ) -> Fed {
+    let mut decoder = None;
     let input = match pipe {
         Some(pipe) => {
-            let objects = objects.as_mut();
-            fill(&context, stage, take_input, pipe, objects, aborting, over).await
+            let between = (&mut decoder, objects.as_mut());
+            fill(&context, stage, take_input, pipe, between, aborting, over).await
         }
         None => Input::Uncounted,
     };
     Fed {
         input,
+        compressed: decoder.as_ref().and_then(Decoder::compressed),
         objects: objects.map(|objects| objects.counts()),
     }
 }
@@ -96,9 +109,9 @@ pub(super) async fn feed(
 async fn fill(
     context: &Context,
     stage: StageNumber,
-    take_input: oneshot::Receiver<RecvStream>,
+    take_input: oneshot::Receiver<(RecvStream, Coding)>,
     (writer, meter): (OwnedFd, Arc<Meter>),
-    mut objects: Option<&mut Objects>,
+    (decoder, mut objects): (&mut Option<Decoder>, Option<&mut Objects>),
     aborting: CancellationToken,
     over: CancellationToken,
 ) -> Input {
@@ -107,7 +120,7 @@ async fn fill(
         arrived = timeout(LINK_TIMEOUT, take_input) => arrived,
         () = aborting.cancelled() => return Input::Aborted { bytes: 0 },
     };
-    let Ok(Ok(mut stream)) = arrived else {
+    let Ok(Ok((mut stream, coding))) = arrived else {
         lost_input(
             context,
             stage,
@@ -120,14 +133,35 @@ async fn fill(
             end: LinkEnd::Lost,
         };
     };
+    let way = context.way(coding);
+    if !way.is_plain() {
+        match Decoder::new(way) {
+            Ok(needed) => *decoder = Some(needed),
+            Err(error) => {
+                stream.stop(code::FAILED, &error.to_string());
+                lost_input(context, stage, 0, error.to_string()).await;
+                return Input::Lost {
+                    bytes: 0,
+                    end: LinkEnd::Reset,
+                };
+            }
+        }
+    }
     stream.grant(context.window);
     let end = {
         let counted = meter.clone();
-        let pumping = match objects.as_deref_mut() {
-            None => pump::receive_pipe(stream, writer, counted, aborting, context.transfer)
-                .left_future(),
-            Some(objects) => {
-                pump::receive_through(objects, stream, writer, counted, aborting).right_future()
+        let filter = objects
+            .as_deref_mut()
+            .map(|objects| objects as &mut dyn Filter);
+        let pumping = match (decoder, filter) {
+            (None, None) => {
+                pump::receive_pipe(stream, writer, counted, aborting, context.transfer).boxed()
+            }
+            (None, Some(filter)) => {
+                pump::receive_through(filter, stream, writer, counted, aborting).boxed()
+            }
+            (Some(decoder), filter) => {
+                pump::receive_coded(decoder, filter, stream, writer, counted, aborting).boxed()
             }
         };
         tokio::pin!(pumping);
@@ -158,6 +192,14 @@ async fn fill(
             }
             drop(pipe);
             Input::Spoilt { bytes }
+        }
+        Some(ReceiveEnd::Damaged { bytes, error, pipe }) => {
+            lost_input(context, stage, bytes, error.to_string()).await;
+            drop(pipe);
+            Input::Lost {
+                bytes,
+                end: LinkEnd::Reset,
+            }
         }
         Some(ReceiveEnd::WriteFailed { bytes, error }) => {
             lost_input(
@@ -203,43 +245,81 @@ pub(super) async fn drain(
     reader: Option<OwnedFd>,
     meter: Option<Arc<Meter>>,
     aborting: CancellationToken,
-) -> Output {
-    let (Some(reader), Some(meter)) = (reader, meter) else {
-        return Output::Uncounted;
+) -> Drained {
+    let mut encoder = None;
+    let output = match reader.zip(meter) {
+        Some(pipe) => empty(&context, stage, pipe, &mut encoder, aborting).await,
+        None => Output::Uncounted,
     };
+    Drained {
+        output,
+        compressed: encoder.as_ref().and_then(Encoder::compressed),
+    }
+}
+
+async fn empty(
+    context: &Context,
+    stage: StageNumber,
+    (reader, meter): (OwnedFd, Arc<Meter>),
+    encoder: &mut Option<Encoder>,
+    aborting: CancellationToken,
+) -> Output {
     let opened = tokio::select! {
-        opened = open_link(&context, stage) => opened,
+        opened = open_link(context, stage) => opened,
         () = aborting.cancelled() => return Output::Reset { bytes: 0 },
     };
     let (bytes, why) = match opened {
         Err(why) => (0, why),
-        Ok(stream) => {
-            match pump::send_pipe(
-                reader,
-                stream,
-                meter.clone(),
-                aborting.clone(),
-                context.transfer,
-            )
-            .await
-            {
-                SendEnd::Finished { bytes } => return Output::Finished { bytes },
-                SendEnd::Stopped {
-                    bytes,
-                    code,
-                    reason,
-                } if is_refusal(code) => (bytes, format!("the reader would not take it: {reason}")),
-                SendEnd::Stopped { bytes, .. } => return Output::Stopped { bytes },
-                SendEnd::Aborted { bytes } => return Output::Reset { bytes },
-                SendEnd::Lost { bytes, why } => (bytes, why.to_string()),
-                SendEnd::ReadFailed { bytes, error } => {
-                    (bytes, format!("reading the stage's output failed: {error}"))
-                }
+        Ok((stream, way)) => match send(
+            context.transfer,
+            (reader, meter),
+            (stream, way),
+            encoder,
+            aborting,
+        )
+        .await
+        {
+            SendEnd::Finished { bytes } => return Output::Finished { bytes },
+            SendEnd::Stopped {
+                bytes,
+                code,
+                reason,
+            } if is_refusal(code) => (bytes, format!("the reader would not take it: {reason}")),
+            SendEnd::Stopped { bytes, .. } => return Output::Stopped { bytes },
+            SendEnd::Aborted { bytes } => return Output::Reset { bytes },
+            SendEnd::Lost { bytes, why } => (bytes, why.to_string()),
+            SendEnd::ReadFailed { bytes, error } => {
+                (bytes, format!("reading the stage's output failed: {error}"))
+            }
+        },
+    };
+    lost_output(context, stage, bytes, why).await;
+    Output::Lost { bytes }
+}
+
+async fn send(
+    transfer: Transfer,
+    (reader, meter): (OwnedFd, Arc<Meter>),
+    (stream, way): (SendStream, Way),
+    encoder: &mut Option<Encoder>,
+    aborting: CancellationToken,
+) -> SendEnd {
+    if way.is_plain() {
+        return pump::send_pipe(reader, stream, meter, aborting, transfer).await;
+    }
+    match Encoder::new(way) {
+        Ok(needed) => {
+            let encoder = encoder.insert(needed);
+            pump::send_coded(encoder, reader, stream, meter, aborting).await
+        }
+        Err(error) => {
+            stream.reset(code::FAILED, &error.to_string());
+            SendEnd::ReadFailed {
+                bytes: 0,
+                error: io::Error::other(error),
             }
         }
-    };
-    lost_output(&context, stage, bytes, why).await;
-    Output::Lost { bytes }
+    }
 }
 
 /// Carries what a stage writes to stderr to the entry; the stream is opened when there is something to say. Returns the bytes.
@@ -309,18 +389,12 @@ async fn wait_for_data(reader: OwnedFd) -> Option<OwnedFd> {
         .then_some(reader)
 }
 
-async fn open_link(context: &Context, stage: StageNumber) -> Result<SendStream, String> {
+/// Opens the link that a stage writes to, and says how its bytes travel.
+async fn open_link(context: &Context, stage: StageNumber) -> Result<(SendStream, Way), String> {
     let next = context.terms.stages.get(stage.next().index());
     let to = next.map_or(LinkEndpoint::Client, |place| {
         LinkEndpoint::Stage(place.stage)
     });
-    let purpose = Purpose::Link {
-        pipe: context.pipe,
-        attempt: context.attempt,
-        from: LinkEndpoint::Stage(stage),
-        to,
-        digest: context.digest.clone(),
-    };
     let session = match next {
         None => context.entry.clone(),
         Some(place) => context
@@ -339,10 +413,20 @@ async fn open_link(context: &Context, stage: StageNumber) -> Result<SendStream, 
                 )
             })?,
     };
-    session
-        .open_uni(&purpose)
-        .await
-        .map_err(|error| error.to_string())
+    let own = context.terms.stages.get(stage.index());
+    let allowed = own.map_or(Compress::Off, |place| place.compress);
+    let coding = session.coding(allowed).await;
+    let purpose = Purpose::Link {
+        pipe: context.pipe,
+        attempt: context.attempt,
+        from: LinkEndpoint::Stage(stage),
+        to,
+        digest: context.digest.clone(),
+        coding,
+    };
+    let opened = session.open_uni(&purpose).await;
+    let stream = opened.map_err(|error| error.to_string())?;
+    Ok((stream, context.way(coding)))
 }
 
 async fn bad_object(context: &Context, stage: StageNumber, format: Format, bad: &BadObject) {

@@ -29,7 +29,7 @@ use crate::{
     coordinator::{Cluster, Defaults, Runs},
     exec::Launcher,
     id::NodeId,
-    negotiate::rules::Others,
+    negotiate::{DIGEST, OBJECTS, ZSTD, rules::Others},
     plan::ClusterView,
     transport::{self, PeerAddress, Session, Side, pump::Transfer},
     wire::message::{AppsOffered, Hello, Load, Phase, Role, SourceView, Tried},
@@ -309,6 +309,14 @@ impl Node {
         }
     }
 
+    /// The optional abilities of the protocol that it has.
+    pub(super) fn features(&self) -> BTreeSet<String> {
+        let compresses = self.settings.borrow().terms.compress;
+        let zstd = compresses.then_some(ZSTD);
+        let features = [OBJECTS, DIGEST].into_iter().chain(zstd);
+        features.map(str::to_owned).collect()
+    }
+
     /// What this node says of itself; the handshake adds the nonce.
     pub(super) fn hello(&self, role: Role) -> Hello {
         let is_node = role == Role::Node;
@@ -317,7 +325,7 @@ impl Node {
             node: is_node.then(|| self.id.clone()),
             boot: self.boot.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: BTreeSet::new(),
+            features: self.features(),
             nonce: String::new(),
             advertise: self.advertise().filter(|_| is_node),
             apps: is_node.then(|| self.offered()),
@@ -436,6 +444,7 @@ impl Cluster for Arc<Node> {
             kill_grace: settings.terms.kill_grace,
             window: settings.terms.window,
             policy: settings.terms.policy.clone(),
+            compress: settings.terms.compress,
             embedded: matches!(self.kind, Kind::Embedded { .. }),
         }
     }

@@ -86,7 +86,13 @@ pub(super) async fn serve(
         Ok(Ok(_) | Err(_)) => return debug!("not started: the entry let go"),
         Err(_) => return warn!("not started: no start came in time"),
     };
-    let parsed = match negotiate::check_terms(&terms, node.id(), &offer, &accepts(&answer)) {
+    let parsed = match negotiate::check_terms(
+        &terms,
+        node.id(),
+        &offer,
+        &accepts(&answer),
+        &answer.features,
+    ) {
         Ok(parsed) => parsed,
         Err(refusal) => {
             warn!(?refusal, "not started: the terms are not what was answered");
@@ -145,6 +151,7 @@ async fn consider(
                     node: node.id().clone(),
                     stages,
                     ignored: Vec::new(),
+                    features: node.features(),
                 },
                 None,
             )
@@ -411,8 +418,18 @@ impl Part {
                 ),
             );
         }
+        let allowed = self.terms.compress_to(to);
+        if !allowed.allows(link.coding) {
+            return link.stream.stop(
+                code::DIGEST,
+                &format!(
+                    "not what was agreed: compress is {allowed}, and the link is {}",
+                    link.coding
+                ),
+            );
+        }
         match self.stages.iter().find(|handle| handle.stage() == to) {
-            Some(handle) => handle.take_input(link.stream),
+            Some(handle) => handle.take_input(link.stream, link.coding),
             None => link.stream.stop(code::UNKNOWN_PIPE, "no such stage here"),
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     id::{Attempt, NodeId, PipeId},
+    media::Coding,
     transport::{RecvStream, code},
     wire::message::LinkEndpoint,
 };
@@ -41,6 +42,7 @@ pub(super) struct ArrivedLink {
     pub(super) from: LinkEndpoint,
     pub(super) to: LinkEndpoint,
     pub(super) digest: String,
+    pub(super) coding: Coding,
     /// The node at the other end of its session; `None` for an entry inside a client.
     pub(super) peer: Option<NodeId>,
     pub(super) stream: RecvStream,

@@ -31,7 +31,7 @@ use crate::{
     id::StageNumber,
     media::Format,
     negotiate::{
-        self, Agreed, AppFact, Facts, OBJECTS, Program,
+        self, Agreed, AppFact, Facts, Program,
         rules::{AppRule, Rules, VersionSource},
     },
     transport::Session,
@@ -98,6 +98,7 @@ pub(super) async fn prepare(
         node: node.id().clone(),
         stages,
         ignored: ignored.clone(),
+        features: node.features(),
     };
 
     if checked.iter().any(Result::is_err) {
@@ -172,7 +173,7 @@ async fn facts(node: &Arc<Node>, offer: &Offer, rules: &Rules) -> Facts {
     let daemon = exec::current_user();
     Facts {
         options: OPTIONS.map(str::to_owned).into(),
-        features: [OBJECTS.to_owned()].into(),
+        features: node.features(),
         formats: vec![Format::Bytes, Format::Json, Format::Yaml],
         apps,
         privileged: daemon.uid == 0,

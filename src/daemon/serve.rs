@@ -38,6 +38,7 @@ fn take_data(node: &Arc<Node>, session: &Session, purpose: Purpose, stream: Recv
             from,
             to: LinkEndpoint::Client,
             digest,
+            coding,
         } => {
             node.runs().deliver(
                 pipe,
@@ -45,6 +46,7 @@ fn take_data(node: &Arc<Node>, session: &Session, purpose: Purpose, stream: Recv
                     attempt,
                     from,
                     digest,
+                    coding,
                     peer,
                     stream,
                 },
@@ -56,6 +58,7 @@ fn take_data(node: &Arc<Node>, session: &Session, purpose: Purpose, stream: Recv
             from,
             to,
             digest,
+            coding,
         } => {
             node.pipes().deliver(
                 pipe,
@@ -64,6 +67,7 @@ fn take_data(node: &Arc<Node>, session: &Session, purpose: Purpose, stream: Recv
                     from,
                     to,
                     digest,
+                    coding,
                     peer,
                     stream,
                 },
@@ -81,7 +85,9 @@ fn take_data(node: &Arc<Node>, session: &Session, purpose: Purpose, stream: Recv
                 stream,
             },
         ),
-        Purpose::Stdin { pipe } => node.runs().deliver(pipe, Arrival::Stdin { stream }),
+        Purpose::Stdin { pipe, coding } => {
+            node.runs().deliver(pipe, Arrival::Stdin { coding, stream });
+        }
         Purpose::Stdout { .. }
         | Purpose::Run
         | Purpose::Query

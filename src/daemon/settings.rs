@@ -130,6 +130,8 @@ pub struct DefaultTerms {
     pub window: u32,
     /// Placement: `spread`, `pack` or `pin`.
     pub policy: String,
+    /// Whether this node compresses links and takes compressed ones.
+    pub compress: bool,
 }
 
 /// What becomes of objects that reach the apps of this node, unless a run says otherwise.

@@ -26,8 +26,10 @@ use super::{
     prepare::Ready,
 };
 use crate::{
+    coding::Way,
     exec::{Ended, ExitKind, Process, ProcessHandle},
     id::{Attempt, PipeId, StageNumber},
+    media::Coding,
     transport::{
         RecvStream, Session, code,
         pump::{Meter, Transfer},
@@ -74,7 +76,7 @@ struct Shared {
     process: ProcessHandle,
     /// Whether the process is the app already, and no longer at the barrier.
     is_running: AtomicBool,
-    input: Mutex<Option<oneshot::Sender<RecvStream>>>,
+    input: Mutex<Option<oneshot::Sender<(RecvStream, Coding)>>>,
     meters: Meters,
 }
 
@@ -117,7 +119,7 @@ async fn live(
     context: Arc<Context>,
     ready: Ready,
     shared: Arc<Shared>,
-    take_input: oneshot::Receiver<RecvStream>,
+    take_input: oneshot::Receiver<(RecvStream, Coding)>,
 ) -> (StageRecord, Option<Process>) {
     let Ready {
         stage,
@@ -269,9 +271,8 @@ async fn live(
     };
     drop(guard);
     let over = ended.expect("the loop ends when the process has ended");
-    let (output, bytes_out) = drained
-        .expect("the loop ends when the output has ended")
-        .seen();
+    let drained = drained.expect("the loop ends when the output has ended");
+    let (output, bytes_out) = drained.output.seen();
     let (input_end, bytes_in) = if stdin_is_null {
         (LinkEnd::None, None)
     } else {
@@ -288,6 +289,8 @@ async fn live(
         bytes_out,
         bytes_err: stderr.flatten(),
         objects: fed.objects,
+        compressed_in: fed.compressed,
+        compressed_out: drained.compressed,
         input: input_end,
         output,
         elapsed_ms: Some(milliseconds(began.elapsed())),
@@ -300,6 +303,14 @@ async fn live(
 // === impl Context ===
 
 impl Context {
+    /// What is done to the bytes of a link that travels like this.
+    pub(super) const fn way(&self, coding: Coding) -> Way {
+        Way {
+            coding,
+            digest: self.terms.link_digests,
+        }
+    }
+
     pub(super) async fn report(&self, message: FromNode, ends_the_part: Option<String>) {
         // The part's loop outlives its stages; only a bug there could make this fail.
         let _ = self
@@ -320,7 +331,7 @@ impl StageHandle {
     }
 
     /// Hands the stage its input; a second one is refused.
-    pub(super) fn take_input(&self, stream: RecvStream) {
+    pub(super) fn take_input(&self, stream: RecvStream, coding: Coding) {
         let taker = self
             .shared
             .input
@@ -328,10 +339,10 @@ impl StageHandle {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let refused = match taker {
-            Some(taker) => taker.send(stream).err(),
-            None => Some(stream),
+            Some(taker) => taker.send((stream, coding)).err(),
+            None => Some((stream, coding)),
         };
-        if let Some(stream) = refused {
+        if let Some((stream, _)) = refused {
             stream.stop(code::READER_GONE, "the stage reads nothing more");
         }
     }

@@ -1,14 +1,16 @@
-//! What flows along a link: its format, what metadata are called in it, and what was counted.
+//! What flows along a link: its format, what metadata are called in it, how it travels, and what was counted.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod coding;
 mod formats;
 mod metadata;
 
 pub use self::{
+    coding::{Coding, Compress, UnknownCompress},
     formats::{AppFormat, Carriage, Formats, UnknownAppFormat, carriage, may_mix},
     metadata::{Counts, Naming, Style},
 };

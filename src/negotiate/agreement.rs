@@ -1,9 +1,15 @@
 //! What all sides agreed to, and its digest.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::parameter::{Refuse, refuse};
+use super::{
+    answers::needs,
+    features::{DIGEST, ZSTD},
+    parameter::{Refuse, refuse},
+};
 use crate::{
     id::{NodeId, StageNumber},
     media,
@@ -98,7 +104,7 @@ fn hex(bytes: &[u8]) -> String {
 /// The node's last check, when it is told to start: the terms hold its own stages exactly as it accepted them, and what is written to
 /// these is what they read.
 ///
-/// `accepts` are in the order of the offer.
+/// `accepts` are in the order of the offer; `features` are those that the node has.
 ///
 /// # Errors
 ///
@@ -108,6 +114,7 @@ pub fn check_terms(
     node: &NodeId,
     offer: &Offer,
     accepts: &[Accept],
+    features: &BTreeSet<String>,
 ) -> Result<Terms, Refusal> {
     let wrong = |wanted: String, got: &str| {
         refuse("terms", wanted, got)
@@ -123,6 +130,12 @@ pub fn check_terms(
         return Err(wrong(
             "other stages".to_owned(),
             "every stage once, in order",
+        ));
+    }
+    if terms.link_digests != needs(offer, DIGEST) {
+        return Err(wrong(
+            format!("link-digests: {}", terms.link_digests),
+            "what was offered",
         ));
     }
     let here: Vec<_> = terms
@@ -143,6 +156,12 @@ pub fn check_terms(
                 "the one that was accepted",
             )
             .at(stage.stage));
+        }
+        let may_compress = !place.compress.is_off() || !terms.compress_to(stage.stage).is_off();
+        if may_compress && !features.contains(ZSTD) {
+            return Err(
+                wrong("compressed links".to_owned(), "that it compresses none").at(stage.stage),
+            );
         }
         let (writes, _) = terms.writes_to(stage.stage);
         let mixed = media::may_mix(&offer.options);

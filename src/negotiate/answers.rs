@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     agreement::{Agreement, Disagreement, Refused, digest, stage_digest},
+    features::{DIGEST, ZSTD},
     offer::check_version,
     parameter::{Refuse, refuse},
 };
 use crate::{
     id::{NodeId, StageNumber},
-    media::{self, Format},
+    media::{self, Compress, Format},
     wire::message::{
         Accept, Answer, Offer, Place, Refusal, StageAnswer, StageOffer, Terms, Wiring,
     },
@@ -26,7 +27,7 @@ pub struct Asked {
     pub offer: Offer,
 }
 
-/// What flows at the client's ends of a pipe, and whether bytes may meet objects in it.
+/// What flows at the client's ends of a pipe, whether bytes may meet objects in it, and whether its links are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
     /// What the client gives.
@@ -35,6 +36,10 @@ pub struct Ends {
     pub output: Option<Format>,
     /// Whether bytes may meet objects.
     pub mixed: bool,
+    /// Whether links are compressed.
+    pub compress: Compress,
+    /// Whether the entry, at the outer ends of the first and the last link, can compress.
+    pub entry_compresses: bool,
 }
 
 /// A stage with both sides' words on it.
@@ -287,6 +292,25 @@ fn agree(
     pairs: &BTreeMap<StageNumber, Pair<'_>>,
     ends: Ends,
 ) -> Agreement {
+    let offer = &asked
+        .first()
+        .expect("a pipe has a stage, and a stage a node")
+        .offer;
+    let compresses = |node: &NodeId| {
+        let mut able = answers.iter().filter(|a| a.features.contains(ZSTD));
+        able.any(|answer| answer.node == *node) || (*node == offer.entry && ends.entry_compresses)
+    };
+    let link = |writer: &NodeId, reader: &NodeId| {
+        if writer != reader && compresses(writer) && compresses(reader) {
+            ends.compress
+        } else {
+            Compress::Off
+        }
+    };
+    let reader = |pair: &Pair<'_>| {
+        let next = pairs.get(&pair.offer.stage.next());
+        next.map_or(&offer.entry, |next| &next.asked.node)
+    };
     let place = |pair: &Pair<'_>| Place {
         stage: pair.offer.stage,
         node: pair.asked.node.clone(),
@@ -294,16 +318,18 @@ fn agree(
         digest: stage_digest(pair.offer, pair.accept),
         output: pair.accept.output,
         naming: pair.accept.naming.clone(),
+        compress: link(&pair.asked.node, reader(pair)),
     };
-    let offer = &asked
-        .first()
-        .expect("a pipe has a stage, and a stage a node")
-        .offer;
     let terms = Terms {
         pipe: offer.pipe,
         attempt: offer.attempt,
         entry: offer.entry.clone(),
         input: ends.input,
+        link_digests: needs(offer, DIGEST),
+        compress: pairs
+            .values()
+            .next()
+            .map_or(Compress::Off, |first| link(&offer.entry, &first.asked.node)),
         stages: pairs.values().map(place).collect(),
     };
     let text = serde_json::to_string(&terms).expect("messages are always JSON");
@@ -321,6 +347,11 @@ fn agree(
             .collect(),
         notes: notes(pairs),
     }
+}
+
+/// Whether a pipe needs a feature.
+pub(super) fn needs(offer: &Offer, feature: &str) -> bool {
+    offer.features.iter().any(|needed| needed == feature)
 }
 
 /// One line when not all stages have one locale.

@@ -16,6 +16,7 @@ mod answers;
 mod arguments;
 mod environment;
 mod facts;
+mod features;
 mod offer;
 mod parameter;
 mod pattern;
@@ -29,7 +30,8 @@ pub use self::{
     answers::{Asked, Ends, check_answers},
     arguments::check_arguments,
     facts::{AppFact, Facts, Program},
-    offer::{Agreed, OBJECTS, check_offer, ignored_options},
+    features::{DIGEST, OBJECTS, ZSTD},
+    offer::{Agreed, check_offer, ignored_options},
     parameter::{PARAMETERS, Parameter, Side, parameter, table_markdown},
     pattern::matches,
     version::{Requirement, UnknownRequirement, Version},

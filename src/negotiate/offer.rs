@@ -10,6 +10,7 @@ use super::{
     arguments::check_words,
     environment::is_accepted,
     facts::{Facts, Program},
+    features::ZSTD,
     parameter::{Refuse, refuse},
     rules::{AppRule, CredentialRule, Limits, Others, Rules},
     version::{Requirement, Version},
@@ -86,9 +87,6 @@ pub struct Agreed {
     pub umask: u32,
 }
 
-/// The feature of the protocol that a pipe needs in which objects flow.
-pub const OBJECTS: &str = "objects";
-
 /// Checks an offer: one result for each offered stage, in the same order. A refusal about the whole offer is every stage's.
 #[must_use]
 pub fn check_offer(offer: &Offer, rules: &Rules, facts: &Facts) -> Vec<Result<Agreed, Refusal>> {
@@ -115,8 +113,13 @@ pub fn ignored_options(offer: &Offer, facts: &Facts) -> Vec<String> {
 fn check_whole(offer: &Offer, rules: &Rules, facts: &Facts) -> Result<(), Refusal> {
     let missing = |feature: &&String| !facts.features.contains(*feature);
     if let Some(feature) = offer.features.iter().find(missing) {
-        return Err(refuse("features", feature, "a node without it")
-            .hint("upgrade the node, or keep off it: --avoid NODE"));
+        let refusal = refuse("features", feature, "a node without it");
+        return Err(refusal.hint(match feature.as_str() {
+            ZSTD => {
+                "compress where both ends can: -o compress=auto; or keep off the node: --avoid NODE"
+            }
+            _ => "upgrade the node, or keep off it: --avoid NODE",
+        }));
     }
     check_shape(offer)?;
     if facts.draining {

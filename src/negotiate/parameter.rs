@@ -180,6 +180,20 @@ pub const PARAMETERS: &[Parameter] = &[
         "what flows along a link",
     ),
     row(
+        "digest",
+        Side::Client,
+        Side::Both,
+        "with `-o digest`: every node and the client have the feature `digest`",
+        "SHA-256 of what each link carried, compared at its end",
+    ),
+    row(
+        "compress",
+        Side::Client,
+        Side::Both,
+        "with `zstd`: every node and a client on TCP have the feature `zstd`; with `auto`, for each link, both its ends",
+        "whether links between nodes are compressed",
+    ),
+    row(
         "locale",
         Side::Node,
         Side::Entry,

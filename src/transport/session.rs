@@ -3,15 +3,24 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    address::Peer,
+    address::{Peer, PeerAddress},
     error::Lost,
     shared::Guard,
     stream::{RecvStream, SendStream},
 };
 use crate::{
+    media::{Coding, Compress},
     mux::{OpenError, code},
     wire::{StreamKind, message::Purpose},
 };
+
+/// Round trip from which on a peer is far away. Within a building or a data centre it is less than one millisecond, over a busy radio link
+/// a few, between cities of a country ten and more. Links of the first kind carry more than a core compresses, those of the last kind
+/// hardly ever.
+const FAR: Duration = Duration::from_millis(10);
+
+/// How often the first round trip of a session is looked for: it is there at once or not for long.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// One connection to a peer, with many streams. Clones are handles to the same session.
 ///
@@ -182,6 +191,33 @@ impl Session {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.guard.shared.lock().connection.round_trip()
+    }
+
+    /// How a stream to the peer is to travel, of the ways that are allowed.
+    pub async fn coding(&self, allowed: Compress) -> Coding {
+        allowed.coding(allowed == Compress::Auto && self.is_far().await)
+    }
+
+    /// Whether the peer is far away: on another network, where bytes are dearer than the time to compress them. Waits for an answer to
+    /// the first ping of a session, at most as long as a near peer would take; a near one that is too busy to answer counts as far.
+    async fn is_far(&self) -> bool {
+        let shared = &self.guard.shared;
+        if !matches!(self.peer().address, PeerAddress::Tcp(_)) {
+            return false;
+        }
+        loop {
+            // A statement of its own, so that the lock is free again before anything is waited for.
+            let least = shared.lock().connection.least_round_trip();
+            if let Some(least) = least {
+                return least >= FAR;
+            }
+            // The first ping went out when the session began.
+            let left = FAR.saturating_sub(shared.now());
+            if left.is_zero() || self.is_closed() {
+                return !self.is_closed();
+            }
+            tokio::time::sleep(left.min(LOOK)).await;
+        }
     }
 
     /// For how long the session has had no stream; zero while it has one.

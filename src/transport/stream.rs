@@ -173,10 +173,19 @@ impl SendStream {
     ///
     /// Returns that the reader stopped or the session was lost before.
     pub async fn finish(self) -> Result<u64, WriteError> {
+        self.finish_with(None).await
+    }
+
+    /// The same, and tells the reader the digest of what was written, which [`RecvStream::digest`] gives it.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`SendStream::finish`].
+    pub async fn finish_with(self, digest: Option<[u8; 32]>) -> Result<u64, WriteError> {
         let id = self.end.id;
         self.end
             .shared()
-            .with(|connection, _| connection.finish(id, None));
+            .with(|connection, _| connection.finish(id, digest));
         let ended = |state: &mut State| {
             let ending = state.connection.send_ending(id)?;
             Some(match ending {
@@ -336,6 +345,15 @@ impl RecvStream {
             Some(read_error(state, ending))
         };
         self.end.wait(broken).await
+    }
+
+    /// The digest that the writer told when it finished; known once [`RecvStream::recv`] has said that this is the end.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        let id = self.end.id;
+        self.end
+            .shared()
+            .with(|connection, _| connection.digest(id))
     }
 
     /// Asks the writer to end; what still comes is dropped.

@@ -44,6 +44,7 @@ pub(super) fn hello(name: &str) -> Hello {
 pub(super) fn stdin() -> Purpose {
     Purpose::Stdin {
         pipe: PipeId::from_u128(7),
+        coding: crate::media::Coding::Plain,
     }
 }
 

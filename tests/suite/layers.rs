@@ -18,6 +18,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Layer::Word, "media", &[]),
     (Layer::Word, "word", &[]),
     (Layer::Word, "variable", &[]),
+    (Layer::Pure, "coding", &[]),
     (Layer::Pure, "expr", &[]),
     (Layer::Pure, "object", &[]),
     (Layer::Pure, "wire", &[]),
@@ -25,12 +26,13 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (Layer::Pure, "negotiate", &["wire"]),
     (Layer::Pure, "plan", &["expr", "dpipes_discovery"]),
     (Layer::Pure, "schedule", &["plan", "dpipes_discovery"]),
-    (Layer::Io, "transport", &["mux", "wire"]),
+    (Layer::Io, "transport", &["coding", "mux", "wire"]),
     (Layer::Io, "exec", &[]),
     (
         Layer::Side,
         "coordinator",
         &[
+            "coding",
             "expr",
             "plan",
             "schedule",
@@ -45,6 +47,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
         Layer::Side,
         "daemon",
         &[
+            "coding",
             "coordinator",
             "schedule",
             "plan",
@@ -59,7 +62,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
     (
         Layer::Side,
         "client",
-        &["expr", "wire", "negotiate", "object", "transport"],
+        &["coding", "expr", "wire", "negotiate", "object", "transport"],
     ),
     (
         Layer::Edge,

@@ -11,6 +11,7 @@ mod kit;
 
 mod apps;
 mod clients;
+mod coding;
 mod configuration;
 mod containers;
 mod corpora;

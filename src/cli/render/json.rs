@@ -148,5 +148,13 @@ fn stage(record: &StageRecord) -> Value {
     if let Some(objects) = &record.objects {
         stage["objects"] = json!(objects);
     }
+    for (name, bytes) in [
+        ("compressed_in", record.compressed_in),
+        ("compressed_out", record.compressed_out),
+    ] {
+        if let Some(bytes) = bytes {
+            stage[name] = bytes.into();
+        }
+    }
     stage
 }

@@ -24,6 +24,8 @@ pub(crate) fn record(index: usize, exit: Exit) -> StageRecord {
         bytes_out: Some(4_096),
         bytes_err: Some(0),
         objects: None,
+        compressed_in: None,
+        compressed_out: None,
         input: LinkEnd::None,
         output: LinkEnd::Finished,
         elapsed_ms: Some(80),

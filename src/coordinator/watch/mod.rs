@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 
 use super::{
     Cluster,
-    prepare::{Part, Prepared},
+    prepare::{Links, Part, Prepared},
     relay::RelayEnd,
     request::{OnLoss, Request},
     run::Client,
@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     id::{NodeId, StageNumber},
+    media::Coding,
     transport::{RecvStream, SendStream},
     wire::message::{
         Exit, Failure, FromEntry, FromNode, LinkEndpoint, Outcome, Purpose, StageRecord, ToEntry,
@@ -86,6 +87,7 @@ struct Watch<'a> {
     request: Request,
     attempt: crate::id::Attempt,
     digest: String,
+    links: Links,
     entry: NodeId,
     client: &'a mut Client,
     nodes: BTreeMap<NodeId, Node>,
@@ -97,10 +99,10 @@ struct Watch<'a> {
     phase: Phase,
     stdout: Stdout,
     stdout_end: Option<RelayEnd>,
-    /// The stream to the client's stdout, until the last stage's link is there.
-    stdout_to_client: Option<SendStream>,
-    /// The stream to the first stage, until the client's stdin is there.
-    stdin_to_stage: Option<SendStream>,
+    /// The stream to the client's stdout and how it travels, until the last stage's link is there.
+    stdout_to_client: Option<(SendStream, Coding)>,
+    /// The stream to the first stage and how it travels, until the client's stdin is there.
+    stdin_to_stage: Option<(SendStream, Coding)>,
     stdin_bytes: Arc<AtomicU64>,
     stdin_end: Option<RelayEnd>,
     delivered: Arc<AtomicU64>,
@@ -184,6 +186,7 @@ impl<'a> Watch<'a> {
             request,
             attempt: prepared.attempt,
             digest: prepared.digest.clone(),
+            links: prepared.links,
             entry,
             client,
             nodes: BTreeMap::new(),
@@ -213,14 +216,11 @@ impl<'a> Watch<'a> {
     /// Opens the client's stdout, tells every node to start, and opens the link that feeds the first stage.
     async fn start(&mut self, prepared: Prepared) {
         let pipe = self.request.run.pipe;
-        match self
-            .client
-            .session
-            .open_uni(&Purpose::Stdout { pipe })
-            .await
-        {
+        let client = &self.client.session;
+        let coding = client.coding(self.client.compress(&self.request)).await;
+        match client.open_uni(&Purpose::Stdout { pipe, coding }).await {
             Ok(stream) => {
-                self.stdout_to_client = Some(stream);
+                self.stdout_to_client = Some((stream, coding));
                 self.streams += 1;
             }
             Err(_) => {
@@ -267,15 +267,17 @@ impl<'a> Watch<'a> {
         if self.request.run.stdin
             && let Some(session) = first_session
         {
+            let coding = session.coding(self.links.first).await;
             let purpose = Purpose::Link {
                 pipe,
                 attempt: self.attempt,
                 from: LinkEndpoint::Client,
                 to: LinkEndpoint::Stage(StageNumber::FIRST),
                 digest: self.digest.clone(),
+                coding,
             };
             match session.open_uni(&purpose).await {
-                Ok(stream) => self.stdin_to_stage = Some(stream),
+                Ok(stream) => self.stdin_to_stage = Some((stream, coding)),
                 Err(error) => {
                     debug!(%error, "the first stage's link could not be opened; its control stream tells why")
                 }

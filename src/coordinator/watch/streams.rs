@@ -1,16 +1,22 @@
 //! The data streams of a run: what flows from and to the client passes through here.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tracing::debug;
 
 use super::{Event, Route, Stdout, Watch};
 use crate::{
+    coding::Way,
     coordinator::{
         Arrival,
-        relay::{RelayEnd, relay},
+        relay::{Recoding, RelayEnd, relay},
+        run::Client,
     },
     id::StageNumber,
+    media::Coding,
     transport::{RecvStream, SendStream, code},
     wire::message::{Failure, LinkEndpoint, Purpose},
 };
@@ -22,6 +28,7 @@ impl Watch<'_> {
                 attempt,
                 from,
                 digest,
+                coding,
                 peer,
                 stream,
             } => {
@@ -29,9 +36,10 @@ impl Watch<'_> {
                 let known = attempt == self.attempt
                     && from == expected
                     && peer.as_ref() == self.places.last()
-                    && digest == self.digest;
+                    && digest == self.digest
+                    && self.links.last.allows(coding);
                 match self.stdout_to_client.take() {
-                    Some(to) if known => self.begin_stdout(stream, to),
+                    Some(to) if known => self.begin_stdout((stream, coding), to),
                     unused => {
                         self.stdout_to_client = unused;
                         stream.stop(code::DIGEST, "this is not what was agreed");
@@ -51,20 +59,33 @@ impl Watch<'_> {
                 }
                 self.begin_stderr(stage, stream).await;
             }
-            Arrival::Stdin { mut stream } => match self.stdin_to_stage.take() {
-                Some(to) => {
-                    stream.grant(self.request.window);
-                    self.relay(Route::Stdin, stream, to, self.stdin_bytes.clone());
+            Arrival::Stdin { coding, mut stream } => {
+                if !Client::may_send(&self.request, coding) {
+                    stream.stop(code::DIGEST, "this is not what was agreed");
+                    let detail = format!("the client sends its input as {coding}");
+                    return self.fail(Failure::Entry { detail }).await;
                 }
-                None => stream.stop(code::READER_GONE, "the first stage reads nothing"),
-            },
+                match self.stdin_to_stage.take() {
+                    Some((to, to_coding)) => {
+                        stream.grant(self.request.window);
+                        let ways = (self.way(coding), self.way(to_coding));
+                        self.relay(Route::Stdin, stream, to, ways, self.stdin_bytes.clone());
+                    }
+                    None => stream.stop(code::READER_GONE, "the first stage reads nothing"),
+                }
+            }
         }
     }
 
-    fn begin_stdout(&mut self, mut stream: RecvStream, to: SendStream) {
+    fn begin_stdout(
+        &mut self,
+        (mut stream, coding): (RecvStream, Coding),
+        (to, to_coding): (SendStream, Coding),
+    ) {
         self.stdout = Stdout::Flowing;
         stream.grant(self.request.window);
-        self.relay(Route::Stdout, stream, to, self.delivered.clone());
+        let ways = (self.way(coding), self.way(to_coding));
+        self.relay(Route::Stdout, stream, to, ways, self.delivered.clone());
     }
 
     async fn begin_stderr(&mut self, stage: StageNumber, mut stream: RecvStream) {
@@ -78,7 +99,8 @@ impl Watch<'_> {
                 self.streams += 1;
                 self.stderr_over.insert(stage, false);
                 stream.grant(self.request.window);
-                self.relay(Route::Stderr(stage), stream, to, Arc::default());
+                let ways = Default::default();
+                self.relay(Route::Stderr(stage), stream, to, ways, Arc::default());
             }
             Err(error) => {
                 self.stderr_over.insert(stage, true);
@@ -87,10 +109,29 @@ impl Watch<'_> {
         }
     }
 
-    fn relay(&mut self, route: Route, from: RecvStream, to: SendStream, bytes: Arc<AtomicU64>) {
+    /// What is done to the bytes of a stream that travels like this.
+    const fn way(&self, coding: Coding) -> Way {
+        Way {
+            coding,
+            digest: self.request.digest,
+        }
+    }
+
+    fn relay(
+        &mut self,
+        route: Route,
+        from: RecvStream,
+        to: SendStream,
+        (from_way, to_way): (Way, Way),
+        bytes: Arc<AtomicU64>,
+    ) {
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let end = relay(from, to, bytes).await;
+            let end = match Recoding::new(from_way, to_way) {
+                Ok(recoding) => relay(from, to, recoding, bytes).await,
+                // Both are dropped: the writer is stopped, the reader told that no end will come.
+                Err(error) => RelayEnd::Damaged(error.to_string()),
+            };
             // The loop is gone only when the run is over, and then nobody asks any more.
             let _ = events.send(Event::Relay(route, end)).await;
         });
@@ -101,6 +142,19 @@ impl Watch<'_> {
         match route {
             Route::Stdout => {
                 self.stdout = Stdout::Over;
+                if let RelayEnd::Damaged(why) = &end {
+                    let delivered = self.delivered.load(Ordering::Relaxed);
+                    self.fail(Failure::LostLink {
+                        from: LinkEndpoint::Stage(self.last()),
+                        to: LinkEndpoint::Client,
+                        node: self.entry.clone(),
+                        peer: self.places[self.last().index()].clone(),
+                        bytes: delivered,
+                        detail: why.clone(),
+                        delivered,
+                    })
+                    .await;
+                }
                 self.stdout_end = Some(end);
             }
             Route::Stdin => {
@@ -108,6 +162,15 @@ impl Watch<'_> {
                     self.fail(Failure::Aborted {
                         reason: format!("standard input could not be read: {reason}"),
                         signal: None,
+                    })
+                    .await;
+                }
+                if let RelayEnd::Damaged(why) = &end {
+                    self.fail(Failure::Entry {
+                        detail: format!(
+                            "standard input was damaged on its way to the entry {}: {why}",
+                            self.entry
+                        ),
                     })
                     .await;
                 }

@@ -331,6 +331,12 @@ impl Connection {
         self.life.round_trip()
     }
 
+    /// The shortest round trip of a ping, which is the path's own.
+    #[must_use]
+    pub const fn least_round_trip(&self) -> Option<Duration> {
+        self.life.least_round_trip()
+    }
+
     /// Since when there has been no stream; `None` while there is one.
     #[must_use]
     pub fn idle_since(&self) -> Option<Duration> {

@@ -18,6 +18,7 @@ const START: Duration = Duration::ZERO;
 fn purpose() -> Purpose {
     Purpose::Stdin {
         pipe: PipeId::from_u128(7),
+        coding: crate::media::Coding::Plain,
     }
 }
 

@@ -38,16 +38,21 @@ fn asked(extra: Value) -> Vec<Asked> {
 }
 
 fn answers(asked: &[Asked]) -> Vec<Answer> {
+    answers_of(asked, &facts())
+}
+
+fn answers_of(asked: &[Asked], facts: &Facts) -> Vec<Answer> {
     let answer = |asked: &Asked| Answer {
         node: asked.node.clone(),
-        stages: check_offer(&asked.offer, &Rules::default(), &facts())
+        stages: check_offer(&asked.offer, &Rules::default(), facts)
             .into_iter()
             .map(|result| match result {
                 Ok(agreed) => StageAnswer::Accept(accept(&agreed)),
                 Err(refusal) => StageAnswer::Refuse(refusal),
             })
             .collect(),
-        ignored: ignored_options(&asked.offer, &facts()),
+        ignored: ignored_options(&asked.offer, facts),
+        features: facts.features.clone(),
     };
     asked.iter().map(answer).collect()
 }
@@ -71,6 +76,7 @@ fn disagrees(asked: &[Asked], answers: &[Answer], parameter: &str) -> Disagreeme
 
 #[test]
 fn all_agree_and_each_node_finds_its_own_stages_in_the_terms() {
+    let none = facts().features;
     let asked = asked(json!({"options": {"nice": "5"}}));
     let agreement = check_answers(&asked, &answers(&asked), Ends::default()).unwrap();
     let nodes: Vec<_> = agreement
@@ -90,7 +96,7 @@ fn all_agree_and_each_node_finds_its_own_stages_in_the_terms() {
     for one in &asked {
         let accepts = own(one.node.as_str());
         assert_eq!(
-            check_terms(&agreement.text, &one.node, &one.offer, &accepts).as_ref(),
+            check_terms(&agreement.text, &one.node, &one.offer, &accepts, &none).as_ref(),
             Ok(&agreement.terms)
         );
         let mut other = accepts.clone();
@@ -112,10 +118,105 @@ fn all_agree_and_each_node_finds_its_own_stages_in_the_terms() {
                 &accepts,
             ),
         ] {
-            let refusal = check_terms(text, node, &one.offer, accepts).unwrap_err();
+            let refusal = check_terms(text, node, &one.offer, accepts, &none).unwrap_err();
             assert_eq!(refusal.parameter, "terms");
         }
     }
+}
+
+/// Whether each link of `cat | sort | uniq` on `a`, `b` and `a` is compressed, the entry's first and last.
+fn compressed(answers: &[Answer], asked: &[Asked], ends: Ends) -> [Compress; 4] {
+    let terms = check_answers(asked, answers, ends).unwrap().terms;
+    let to = |stage| terms.compress_to(StageNumber::new(stage));
+    [to(1), to(2), to(3), to(4)]
+}
+
+#[test]
+fn a_link_is_compressed_only_where_both_its_ends_can() {
+    let able = Facts {
+        features: [ZSTD.to_owned()].into(),
+        ..facts()
+    };
+    let ends = |compress, entry_compresses| Ends {
+        compress,
+        entry_compresses,
+        ..Ends::default()
+    };
+    use Compress::{Auto, Off, Zstd};
+    let asked_for = asked(json!({"features": [ZSTD]}));
+    disagrees(&asked_for, &answers(&asked_for), "features");
+    let all = answers_of(&asked_for, &able);
+    assert_eq!(compressed(&all, &asked_for, ends(Zstd, true)), [Zstd; 4]);
+
+    let asked = asked(json!({}));
+    let all = answers_of(&asked, &able);
+    let of = |answers: &[Answer], ends| compressed(answers, &asked, ends);
+    assert_eq!(of(&all, ends(Auto, true)), [Auto; 4]);
+    assert_eq!(of(&all, ends(Auto, false)), [Off, Auto, Auto, Off]);
+    assert_eq!(of(&all, ends(Off, true)), [Off; 4]);
+    // A node of an older version says nothing of features.
+    let agreement = check_answers(&asked, &all, ends(Auto, true)).unwrap();
+    let accepts: Vec<_> = agreement.accepts[1..2]
+        .iter()
+        .map(|(_, a)| a.clone())
+        .collect();
+    let check = |features| {
+        let (text, offer) = (&agreement.text, &asked[1].offer);
+        check_terms(text, &node("b"), offer, &accepts, features)
+    };
+    assert!(check(&able.features).is_ok());
+    let refusal = check(&facts().features).unwrap_err();
+    assert_eq!(
+        refusal.parameter, "terms",
+        "what a node said that it cannot do"
+    );
+    let mut old = all.clone();
+    old[1].features.clear();
+    assert_eq!(of(&old, ends(Auto, true)), [Auto, Off, Off, Auto]);
+}
+
+#[test]
+fn nothing_is_compressed_on_its_way_within_a_node() {
+    let mut asked = asked(json!({}));
+    for one in &mut asked {
+        one.offer.entry = node("a");
+    }
+    let able = Facts {
+        features: [ZSTD.to_owned()].into(),
+        ..facts()
+    };
+    use Compress::{Off, Zstd};
+    let ends = Ends {
+        compress: Zstd,
+        entry_compresses: true,
+        ..Ends::default()
+    };
+    let compressed = compressed(&answers_of(&asked, &able), &asked, ends);
+    assert_eq!(compressed, [Off, Zstd, Zstd, Off]);
+}
+
+#[test]
+fn links_end_with_a_digest_if_every_node_was_asked_for_it_and_can() {
+    let asked = asked(json!({"features": [DIGEST]}));
+    disagrees(&asked, &answers(&asked), "features");
+
+    let able = Facts {
+        features: [DIGEST.to_owned()].into(),
+        ..facts()
+    };
+    let answers = answers_of(&asked, &able);
+    let agreement = check_answers(&asked, &answers, Ends::default()).unwrap();
+    assert!(agreement.terms.link_digests);
+    let accepts: Vec<_> = agreement.accepts[1..2]
+        .iter()
+        .map(|(_, a)| a.clone())
+        .collect();
+    let check =
+        |text: &str| check_terms(text, &node("b"), &asked[1].offer, &accepts, &able.features);
+    assert_eq!(check(&agreement.text).as_ref(), Ok(&agreement.terms));
+    let without = agreement.text.replace("\"link_digests\":true,", "");
+    assert_ne!(without, agreement.text);
+    assert_eq!(check(&without).unwrap_err().parameter, "terms");
 }
 
 #[test]
@@ -203,6 +304,7 @@ fn formats_fit_at_the_clients_ends() {
         input,
         output,
         mixed: false,
+        ..Ends::default()
     };
     let refusal = |ends| {
         let disagreement = check_answers(&asked, &answers(&asked), ends).unwrap_err();

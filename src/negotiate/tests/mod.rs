@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     id::{NodeId, StageNumber},
-    media::Format,
+    media::{Compress, Format},
     wire::message::{Accept, Answer, Offer, Refusal, RefusalKind, StageAnswer},
     word::{Part, Word},
 };

@@ -11,7 +11,10 @@ use tokio::{io::Interest, net::unix::pipe::Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::{Filter, Meter, Spoilt, Transfer};
-use crate::transport::{Lost, ReadError, RecvStream, code, splice::Outlet};
+use crate::{
+    coding::{CodingError, Decoder},
+    transport::{Lost, ReadError, RecvStream, code, splice::Outlet},
+};
 
 /// What a filter's output keeps for the next one. One long object must not hold its memory until the pipe ends.
 const KEPT: usize = 1 << 20;
@@ -68,6 +71,15 @@ pub enum ReceiveEnd {
         /// The pipe, open.
         pipe: OwnedFd,
     },
+    /// What came is not what was sent; the stream was stopped.
+    Damaged {
+        /// Bytes written to the pipe until then.
+        bytes: u64,
+        /// What is wrong.
+        error: CodingError,
+        /// The pipe, open.
+        pipe: OwnedFd,
+    },
     /// The pipe could not be written, for another reason than that nobody reads it; the stream was stopped.
     WriteFailed {
         /// Bytes written to the pipe until then.
@@ -78,13 +90,21 @@ pub enum ReceiveEnd {
 }
 
 /// Why the loop came to its end.
-enum End {
+pub(super) enum End {
     Finished,
     ReaderGone,
     Aborted,
     Broken(ReadError),
     Spoilt,
+    Damaged(CodingError),
     WriteFailed(io::Error),
+}
+
+/// What stands between the stream and the pipe.
+pub(super) enum Between<'a> {
+    Nothing(Transfer),
+    Filter(&'a mut dyn Filter),
+    Decoder(&'a mut Decoder, Option<&'a mut dyn Filter>),
 }
 
 /// Writes what a stream delivers into a pipe until the stream ends. The caller has granted the stream its window. Where it can and `transfer`
@@ -101,7 +121,7 @@ pub async fn receive_pipe(
     aborting: CancellationToken,
     transfer: Transfer,
 ) -> ReceiveEnd {
-    receive(stream, pipe, meter, aborting, Through::Nothing(transfer)).await
+    receive(stream, pipe, meter, aborting, Between::Nothing(transfer)).await
 }
 
 /// The same, but the pipe gets what `filter` makes of the stream. Bytes are counted as they came, once what became of them is in the pipe.
@@ -112,21 +132,15 @@ pub async fn receive_through(
     meter: Arc<Meter>,
     aborting: CancellationToken,
 ) -> ReceiveEnd {
-    receive(stream, pipe, meter, aborting, Through::Filter(filter)).await
+    receive(stream, pipe, meter, aborting, Between::Filter(filter)).await
 }
 
-/// What a stream goes through on its way into the pipe.
-enum Through<'a> {
-    Nothing(Transfer),
-    Filter(&'a mut dyn Filter),
-}
-
-async fn receive(
+pub(super) async fn receive(
     mut stream: RecvStream,
     pipe: OwnedFd,
     meter: Arc<Meter>,
     aborting: CancellationToken,
-    through: Through<'_>,
+    between: Between<'_>,
 ) -> ReceiveEnd {
     let outlet = match Sender::from_owned_fd(pipe) {
         Ok(pipe) => Arc::new(Outlet::new(pipe, meter)),
@@ -135,7 +149,7 @@ async fn receive(
             return ReceiveEnd::WriteFailed { bytes: 0, error };
         }
     };
-    if matches!(through, Through::Nothing(Transfer::Splice)) && stream.can_splice() {
+    if matches!(between, Between::Nothing(Transfer::Splice)) && stream.can_splice() {
         stream.attach(&outlet);
     }
     let mut filling = Filling {
@@ -143,9 +157,10 @@ async fn receive(
         outlet: &outlet,
         aborting: &aborting,
     };
-    let end = match through {
-        Through::Nothing(_) => filling.fill().await,
-        Through::Filter(filter) => filling.fill_through(filter).await,
+    let end = match between {
+        Between::Nothing(_) => filling.fill().await,
+        Between::Filter(filter) => filling.fill_through(filter).await,
+        Between::Decoder(decoder, filter) => filling.fill_coded(decoder, filter).await,
     };
     stream.detach();
     let bytes = outlet.bytes();
@@ -178,6 +193,10 @@ async fn receive(
             stream.stop(code::CANCELLED, "what came is not what was agreed");
             ReceiveEnd::Spoilt { bytes, pipe }
         }
+        End::Damaged(error) => {
+            stream.stop(code::FAILED, &error.to_string());
+            ReceiveEnd::Damaged { bytes, error, pipe }
+        }
         End::Broken(ReadError::Reset { code, reason }) => ReceiveEnd::Reset {
             bytes,
             code,
@@ -189,9 +208,9 @@ async fn receive(
 }
 
 /// A pipe that is being filled.
-struct Filling<'a> {
-    stream: &'a mut RecvStream,
-    outlet: &'a Outlet,
+pub(super) struct Filling<'a> {
+    pub(super) stream: &'a mut RecvStream,
+    pub(super) outlet: &'a Outlet,
     aborting: &'a CancellationToken,
 }
 
@@ -250,7 +269,7 @@ impl Filling<'_> {
     }
 
     /// What the stream brings next. All branches are cancel safe.
-    async fn next(&mut self) -> Result<Option<Bytes>, End> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, End> {
         tokio::select! {
             biased;
             () = self.aborting.cancelled() => Err(End::Aborted),
@@ -260,7 +279,7 @@ impl Filling<'_> {
     }
 
     /// Writes all, and leaves the buffer empty.
-    async fn put_all(&mut self, output: &mut Vec<u8>) -> Result<(), End> {
+    pub(super) async fn put_all(&mut self, output: &mut Vec<u8>) -> Result<(), End> {
         let mut rest = &output[..];
         while !rest.is_empty() {
             let written = self.put(rest).await?;
@@ -272,7 +291,7 @@ impl Filling<'_> {
     }
 
     /// Writes some.
-    async fn put(&mut self, piece: &[u8]) -> Result<usize, End> {
+    pub(super) async fn put(&mut self, piece: &[u8]) -> Result<usize, End> {
         loop {
             match self.outlet.pipe().try_write(piece) {
                 Ok(written) => {

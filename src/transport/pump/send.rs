@@ -11,13 +11,13 @@ use crate::transport::{
 };
 
 /// A read of this length means that more is waiting.
-const FULL: usize = 16 << 10;
+pub(super) const FULL: usize = 16 << 10;
 
 /// What is read into at first: many small pieces share it, so that it is not made anew for every line.
-const SMALL: usize = 64 << 10;
+pub(super) const SMALL: usize = 64 << 10;
 
 /// What is read into when the pipe carries bulk: beyond it the copies miss the cache.
-const BULK: usize = 256 << 10;
+pub(super) const BULK: usize = 256 << 10;
 
 /// How the emptying of a pipe ended. The pipe is closed then, so its writer gets SIGPIPE if it goes on.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ fn read_failed(stream: SendStream, error: io::Error) -> SendEnd {
     SendEnd::ReadFailed { bytes, error }
 }
 
-fn write_failed(bytes: u64, error: WriteError) -> SendEnd {
+pub(super) fn write_failed(bytes: u64, error: WriteError) -> SendEnd {
     match error {
         WriteError::Stopped { code, reason } => SendEnd::Stopped {
             bytes,

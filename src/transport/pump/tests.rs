@@ -7,9 +7,13 @@ use std::{
 };
 
 use super::*;
-use crate::transport::{
-    DEFAULT_WINDOW, RecvStream, SendStream, Session, code,
-    tests::{all, pair, soon, tcp_streams, uni},
+use crate::{
+    coding::{CodingError, Decoder, Encoder, Way},
+    media::Coding,
+    transport::{
+        DEFAULT_WINDOW, RecvStream, SendStream, Session, code,
+        tests::{all, pair, soon, tcp_streams, uni},
+    },
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -403,4 +407,84 @@ async fn a_descriptor_that_is_no_pipe_fails_without_an_end() {
     let end = send_pipe(file.into(), send, meter(), token(), transfer()).await;
     assert!(matches!(end, SendEnd::ReadFailed { bytes: 0, .. }));
     assert!(all(&mut recv).await.is_err());
+}
+
+/// What comes of these payloads and this digest, at a reader to which the bytes come in this way.
+async fn received(way: Way, payloads: &[Bytes], digest: Option<[u8; 32]>) -> ReceiveEnd {
+    let Both {
+        a: _a,
+        b: _b,
+        mut send,
+        recv,
+    } = both().await;
+    let (_consumer, consumer_end) = pipe().unwrap();
+    for payload in payloads {
+        soon(send.send(payload.clone())).await.unwrap();
+    }
+    let finishing = tokio::spawn(send.finish_with(digest));
+    let mut decoder = Decoder::new(way).unwrap();
+    let receiving = receive_coded(
+        &mut decoder,
+        None,
+        recv,
+        consumer_end.into(),
+        meter(),
+        token(),
+    );
+    let end = soon(receiving).await;
+    let _stopped_or_finished = finishing.await.unwrap();
+    end
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_believed_leaves_the_pipe_open() {
+    let digest_only = Way {
+        coding: Coding::Plain,
+        digest: true,
+    };
+    let compressed = Way {
+        coding: Coding::Zstd,
+        digest: false,
+    };
+    let mut encoder = Encoder::new(compressed).unwrap();
+    let unfinished = encoder.push(Bytes::from_static(b"text")).unwrap();
+    let text = Bytes::from_static(b"text");
+    for (way, payload, digest, expected) in [
+        (digest_only, &text, None, CodingError::NoDigest),
+        (compressed, &unfinished, None, CodingError::CutOff),
+    ] {
+        let end = received(way, std::slice::from_ref(payload), digest).await;
+        let ReceiveEnd::Damaged {
+            bytes: 4,
+            error,
+            pipe: _open,
+        } = end
+        else {
+            panic!("{end:?}");
+        };
+        assert_eq!(error, expected);
+    }
+    let end = received(digest_only, &[text], Some([7; 32])).await;
+    assert!(
+        matches!(
+            end,
+            ReceiveEnd::Damaged {
+                error: CodingError::Digest { .. },
+                ..
+            }
+        ),
+        "{end:?}"
+    );
+    let end = received(compressed, &[Bytes::from_static(b"no frame")], None).await;
+    assert!(
+        matches!(
+            end,
+            ReceiveEnd::Damaged {
+                error: CodingError::Decompress(_),
+                bytes: 0,
+                ..
+            }
+        ),
+        "{end:?}"
+    );
 }

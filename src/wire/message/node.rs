@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, Exit, LinkEndpoint, Offer, StageProgress, StageRecord};
 use crate::{
     id::{Attempt, NodeId, PipeId, StageNumber},
-    media::{Format, Naming},
+    media::{Compress, Format, Naming},
 };
 
 /// What an entry says to a node about one pipe.
@@ -125,6 +125,12 @@ pub struct Terms {
     /// What the entry feeds the first stage with.
     #[serde(default)]
     pub input: Format,
+    /// Whether each link ends with the digest of what was written to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub link_digests: bool,
+    /// Whether the link that feeds the first stage is compressed.
+    #[serde(default, skip_serializing_if = "Compress::is_off")]
+    pub compress: Compress,
     /// The stages in order.
     pub stages: Vec<Place>,
 }
@@ -146,11 +152,24 @@ pub struct Place {
     /// What the metadata are called that it may hand on; absent where it reads bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub naming: Option<Naming>,
+    /// Whether the link that it writes to is compressed.
+    #[serde(default, skip_serializing_if = "Compress::is_off")]
+    pub compress: Compress,
 }
 
 // === impl Terms ===
 
 impl Terms {
+    /// Whether the link to a stage is compressed.
+    #[must_use]
+    pub fn compress_to(&self, stage: StageNumber) -> Compress {
+        let Some(previous) = stage.previous() else {
+            return self.compress;
+        };
+        let writer = self.stages.get(previous.index());
+        writer.map_or(Compress::Off, |place| place.compress)
+    }
+
     /// What is written to a stage, and what the metadata in it are called; the entry, which feeds the first one, puts none in. A stage
     /// behind none that is there is written nothing but bytes.
     #[must_use]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,9 @@ pub struct Answer {
     /// Options of the offer that this node ignored.
     #[serde(default)]
     pub ignored: Vec<String>,
+    /// Features of the protocol that this node has, for those that a pipe may use and does not need.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
 }
 
 /// Yes or no to one stage.

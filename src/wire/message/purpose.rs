@@ -1,6 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Attempt, PipeId, StageNumber};
+use crate::{
+    id::{Attempt, PipeId, StageNumber},
+    media::Coding,
+};
 
 /// Why a stream was opened: the payload of its Open frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,11 +17,17 @@ pub enum Purpose {
     Stdin {
         /// The pipe it feeds.
         pipe: PipeId,
+        /// How its bytes travel.
+        #[serde(default, skip_serializing_if = "Coding::is_plain")]
+        coding: Coding,
     },
     /// Entry to client, data: the last stage's output.
     Stdout {
         /// The pipe it comes from.
         pipe: PipeId,
+        /// How its bytes travel.
+        #[serde(default, skip_serializing_if = "Coding::is_plain")]
+        coding: Coding,
     },
     /// Node to entry and entry to client, data: what one stage wrote to stderr. Opened when its first byte comes.
     Stderr {
@@ -49,6 +58,9 @@ pub enum Purpose {
         to: LinkEndpoint,
         /// The agreement's digest, SHA-256 in hexadecimal. A reader whose own differs stops the stream before any byte.
         digest: String,
+        /// How its bytes travel: one of the ways that the terms allow.
+        #[serde(default, skip_serializing_if = "Coding::is_plain")]
+        coding: Coding,
     },
     /// A purpose of a newer peer; such a stream is refused.
     #[serde(other)]

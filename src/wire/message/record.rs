@@ -73,6 +73,12 @@ pub struct StageRecord {
     /// Objects it was given, where it reads objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objects: Option<Counts>,
+    /// Bytes that its input took on the way, where it was compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed_in: Option<u64>,
+    /// Bytes that its output took on the way, where it was compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed_out: Option<u64>,
     /// How its input ended.
     #[serde(default)]
     pub input: LinkEnd,
@@ -123,6 +129,8 @@ impl StageRecord {
             bytes_out: None,
             bytes_err: None,
             objects: None,
+            compressed_in: None,
+            compressed_out: None,
             input: LinkEnd::Unknown,
             output: LinkEnd::Unknown,
             elapsed_ms: None,

@@ -5,6 +5,7 @@ use std::{
     fmt::Write,
     fs,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -46,6 +47,7 @@ pub(crate) struct Builder {
     nodes: Vec<NodeSpec>,
     run: BTreeMap<String, String>,
     proxied: Vec<String>,
+    delay: Duration,
     registry: Option<String>,
 }
 
@@ -161,6 +163,12 @@ impl Builder {
         self
     }
 
+    /// Lets the proxies delay what they pass, from the first byte on.
+    pub(crate) fn delayed(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     /// Starts all daemons and waits until each listens.
     #[track_caller]
     pub(crate) fn start(self) -> Cluster {
@@ -197,7 +205,11 @@ impl Builder {
         let proxies: BTreeMap<_, _> = daemons
             .iter()
             .filter(is_proxied)
-            .map(|daemon| (daemon.alias.clone(), Proxy::to(daemon.address)))
+            .map(|daemon| {
+                let proxy = Proxy::to(daemon.address);
+                proxy.delay(self.delay);
+                (daemon.alias.clone(), proxy)
+            })
             .collect();
         let known = |daemon: &Daemon| {
             let proxy = proxies.get(&daemon.alias);
@@ -257,6 +269,7 @@ impl Cluster {
             nodes: Vec::new(),
             run: BTreeMap::new(),
             proxied: Vec::new(),
+            delay: Duration::ZERO,
             registry: None,
         }
     }

@@ -46,6 +46,8 @@ struct Orders {
     fault: Option<(Way, u64, Fault)>,
     /// The ways that are held up.
     stalled: [bool; 2],
+    /// How long every piece takes.
+    delay: Duration,
     /// Bytes go one by one, each in a segment of its own.
     slices: bool,
     over: bool,
@@ -120,6 +122,11 @@ impl Proxy {
     /// Cuts everything that follows into pieces of one byte.
     pub(crate) fn slice(&self) {
         self.shared.orders().slices = true;
+    }
+
+    /// Lets everything take so long each way, as on a long path.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.shared.orders().delay = delay;
     }
 
     /// How many bytes passed this way.
@@ -235,6 +242,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, way: Way, shared: &Shared) {
                 Fault::Flip(bit) => piece[at] ^= 1 << (bit % 8),
                 Fault::Cut | Fault::Reset => piece = &mut piece[..at],
             }
+        }
+        let delay = shared.orders().delay;
+        if !delay.is_zero() {
+            super::pause(delay);
         }
         let size = if shared.orders().slices { 1 } else { PIECE };
         let sent = piece.chunks(size).try_for_each(|slice| to.write_all(slice));
