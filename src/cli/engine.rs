@@ -214,7 +214,8 @@ async fn embedded(entry: &Entry, fell_back: bool) -> Result<Session, Message> {
         umask: current_umask(),
         ..entry.embedded.clone()
     };
-    let settings = config::embedded(surroundings, &Facts::of_this_machine(), &inputs)?;
+    let facts = Facts::of_this_machine_without_users();
+    let settings = config::embedded(surroundings, &facts, &inputs)?;
     // A node found in a registry is no stand-in for a daemon that was not found: the pipe runs where the user wants it.
     let fell_back = fell_back && settings.registries.is_empty();
     let kind = Kind::Embedded {
