@@ -1,6 +1,6 @@
 //! The arguments of `dpipes`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -41,6 +41,19 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// `dpipes run` by itself, for the sake of time: clap makes all it knows about every subcommand anew at each start, and a short pipe is as
+/// short as that takes. What it accepts means the same to [`Cli`]; what it does not is for [`Cli`] to explain.
+#[derive(Debug, Parser)]
+#[command(name = "dpipes", disable_version_flag = true)]
+pub(crate) struct RunCli {
+    /// What holds for every subcommand.
+    #[command(flatten)]
+    pub global: Global,
+    /// What `run` takes.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// What holds for every subcommand.
@@ -385,6 +398,28 @@ fn stderr_mode(text: &str) -> Result<StderrMode, String> {
         "failed" => Ok(StderrMode::Failed),
         "none" => Ok(StderrMode::None),
         other => Err(format!("`{other}` is none of all, failed and none")),
+    }
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Parses a command line that [`understand`](super::words::understand) has spelled out.
+    ///
+    /// # Errors
+    ///
+    /// What clap has against it, or the help that it asks for.
+    pub(crate) fn parse_spelled(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        if let [program, command, rest @ ..] = arguments
+            && command == "run"
+            && let Ok(run) = RunCli::try_parse_from(std::iter::once(program).chain(rest))
+        {
+            return Ok(Self {
+                global: run.global,
+                command: Command::Run(Box::new(run.run)),
+            });
+        }
+        Self::try_parse_from(arguments)
     }
 }
 

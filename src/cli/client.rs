@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt::Write as _, sync::Arc};
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use serde_json::json;
 
 use super::{
@@ -37,7 +37,7 @@ pub fn client_main(arguments: Vec<OsString>) -> u8 {
     } else {
         exit::USAGE
     };
-    let cli = match Cli::try_parse_from(&meant.arguments) {
+    let cli = match Cli::parse_spelled(&meant.arguments) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
             // Help that nobody reads any more is no failure.

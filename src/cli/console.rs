@@ -183,6 +183,10 @@ impl<W: Write + Send> Console<W> {
 }
 
 impl<W: Write + Send> Watcher for Console<W> {
+    fn is_silent(&self) -> bool {
+        !self.verbose && matches!(self.progress, Progress::None)
+    }
+
     fn agreed(&mut self, stages: &[StagePlan]) {
         for plan in stages {
             let stage = self.stages.entry(plan.stage).or_default();

@@ -49,14 +49,17 @@ pub(crate) struct Session {
 pub(crate) struct Entry {
     /// Where it is.
     pub choice: EntryChoice,
-    /// What an embedded one is told.
+    /// What an embedded one is told, but for what is looked up only when one is made.
     pub embedded: EmbeddedInputs,
     /// This process's surroundings.
     pub surroundings: Arc<Surroundings>,
 }
 
-/// What is told while a pipe runs. It lives on a thread of its own, so its methods may block.
+/// What is told while a pipe runs. It lives on a thread of its own from the moment on that it has something to show, so that its methods
+/// may block from then on.
 pub(crate) trait Watcher: Send {
+    /// Whether it shows nothing of an agreement, nor of an end that nothing was shown before.
+    fn is_silent(&self) -> bool;
     /// Everybody agreed.
     fn agreed(&mut self, stages: &[StagePlan]);
     /// Bytes so far.
@@ -207,7 +210,12 @@ async fn at_socket(path: &Path) -> Result<Option<client::Session>, Message> {
 
 async fn embedded(entry: &Entry, fell_back: bool) -> Result<Session, Message> {
     let surroundings = &entry.surroundings;
-    let settings = config::embedded(surroundings, &Facts::of_this_machine(), &entry.embedded)?;
+    let inputs = EmbeddedInputs {
+        umask: current_umask(),
+        ..entry.embedded.clone()
+    };
+    let facts = Facts::of_this_machine_without_users();
+    let settings = config::embedded(surroundings, &facts, &inputs)?;
     // A node found in a registry is no stand-in for a daemon that was not found: the pipe runs where the user wants it.
     let fell_back = fell_back && settings.registries.is_empty();
     let kind = Kind::Embedded {
@@ -226,6 +234,16 @@ async fn embedded(entry: &Entry, fell_back: bool) -> Result<Session, Message> {
     })
 }
 
+/// The umask of this process. The kernel tells it in a file; asking by the system call would change it for a moment.
+fn current_umask() -> u32 {
+    /// What most systems have, for a kernel without the file.
+    const USUAL: u32 = 0o022;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
+        .unwrap_or(USUAL)
+}
+
 /// Runs a pipeline, copying this process's stdin in and the last stage's output out.
 ///
 /// # Errors
@@ -240,21 +258,8 @@ pub(crate) async fn run<W: Watcher + 'static>(
     let signals = signals(client::has_lease(&session.entry))
         .map_err(|error| Message::new(format!("cannot listen for signals: {error}")))?;
     let (events, incoming) = mpsc::channel(EVENTS);
-    let (over, finished) = oneshot::channel();
-    let (last_word, shown) = oneshot::channel::<Outcome>();
-    let show = move || {
-        let watcher = watch_events(watcher, incoming);
-        if let Ok(outcome) = shown.blocking_recv() {
-            let mut watcher = watcher;
-            watcher.finish(&outcome);
-        }
-        // Whoever waited for this is gone only when the process is.
-        let _ = over.send(());
-    };
-    let spawned = thread::Builder::new()
-        .name("dpipes-console".to_owned())
-        .spawn(show);
-    spawned.map_err(|error| Message::new(format!("cannot start a thread: {error}")))?;
+    let (last_word, outcome) = oneshot::channel::<Outcome>();
+    let console = tokio::spawn(show(watcher, incoming, outcome));
     let ran = client::run(
         &session.entry,
         request,
@@ -271,7 +276,10 @@ pub(crate) async fn run<W: Watcher + 'static>(
         && last_word.send(report.outcome.clone()).is_ok()
     {
         // What the stages said is shown before what dpipes has to say about them.
-        let _ = finished.await;
+        let shown = console.await;
+        shown
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|error| Message::new(format!("cannot start a thread: {error}")))?;
     }
     session.leave().await;
     let report = report?;
@@ -311,8 +319,59 @@ fn exit_now(status: i32) -> ! {
     std::process::exit(status)
 }
 
-fn watch_events<W: Watcher>(mut watcher: W, mut events: mpsc::Receiver<Event>) -> W {
-    while let Some(event) = events.blocking_recv() {
+/// Shows what is told, and the outcome at last. Most short pipes have nothing to show; they need no thread, whose start and end would be
+/// a tenth of their time.
+async fn show<W: Watcher + 'static>(
+    mut watcher: W,
+    mut events: mpsc::Receiver<Event>,
+    outcome: oneshot::Receiver<Outcome>,
+) -> io::Result<()> {
+    while watcher.is_silent() {
+        match events.recv().await {
+            Some(Event::Agreed(stages, _)) => watcher.agreed(&stages),
+            Some(Event::Started) => {}
+            Some(event) => return show_on_thread(watcher, Some(event), events, outcome).await,
+            None => {
+                if let Ok(outcome) = outcome.await {
+                    watcher.finish(&outcome);
+                }
+                return Ok(());
+            }
+        }
+    }
+    show_on_thread(watcher, None, events, outcome).await
+}
+
+async fn show_on_thread<W: Watcher + 'static>(
+    watcher: W,
+    first: Option<Event>,
+    events: mpsc::Receiver<Event>,
+    outcome: oneshot::Receiver<Outcome>,
+) -> io::Result<()> {
+    let (over, finished) = oneshot::channel();
+    let show = move || {
+        let mut watcher = watch_events(watcher, first, events);
+        if let Ok(outcome) = outcome.blocking_recv() {
+            watcher.finish(&outcome);
+        }
+        // Whoever waited for this is gone only when the process is.
+        let _ = over.send(());
+    };
+    thread::Builder::new()
+        .name("dpipes-console".to_owned())
+        .spawn(show)?;
+    // A thread that panicked has said so.
+    let _ = finished.await;
+    Ok(())
+}
+
+fn watch_events<W: Watcher>(
+    mut watcher: W,
+    first: Option<Event>,
+    mut events: mpsc::Receiver<Event>,
+) -> W {
+    let mut next = first.or_else(|| events.blocking_recv());
+    while let Some(event) = next {
         match event {
             Event::Agreed(stages, _) => watcher.agreed(&stages),
             Event::Started => {}
@@ -321,6 +380,7 @@ fn watch_events<W: Watcher>(mut watcher: W, mut events: mpsc::Receiver<Event>) -
             Event::Stderr(stage, bytes) => watcher.stderr(stage, &bytes),
             Event::StderrEnd(stage) => watcher.stderr_end(stage),
         }
+        next = events.blocking_recv();
     }
     watcher
 }

@@ -58,7 +58,7 @@ impl Context {
                 config: self.global.config.clone(),
                 registry: entry::registry(args, &self.surroundings, &self.file)?,
                 policy,
-                umask: current_umask(),
+                ..EmbeddedInputs::default()
             },
             surroundings: Arc::clone(&self.surroundings),
         })
@@ -72,16 +72,6 @@ impl Context {
             (false, false) => Box::new(Human { wide }),
         }
     }
-}
-
-/// The umask of this process. The kernel tells it in a file; asking by the system call would change it for a moment.
-fn current_umask() -> u32 {
-    /// What most systems have, for a kernel without the file.
-    const USUAL: u32 = 0o022;
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    line.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
-        .unwrap_or(USUAL)
 }
 
 /// A pipeline that was typed without quotes, given back in quotes.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::CommandFactory;
 
-use super::args::Cli;
+use super::{SUBCOMMANDS, args::RunCli};
 
 /// A command line, understood as far as its subcommand.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) fn understand(arguments: Vec<OsString>, options: Option<&str>) -> Mea
                 unquoted,
             }
         }
-        (Some(at), Some(word)) if known.subcommands.contains(word) && is_command(at) => {
+        (Some(at), Some(word)) if SUBCOMMANDS.contains(&word) && is_command(at) => {
             let mut all = vec![program, word.into()];
             all.extend(without(rest, at));
             Meant {
@@ -158,29 +158,16 @@ fn asks_for_help(rest: &[OsString]) -> bool {
 
 /// What clap knows about the options of `run`, which are all that may stand before a pipeline.
 struct Known {
-    subcommands: BTreeSet<String>,
     long_with_value: BTreeSet<String>,
     short_with_value: BTreeSet<char>,
 }
 
 impl Known {
     fn new() -> Self {
-        let command = Cli::command();
-        let run = command
-            .find_subcommand("run")
-            .expect("`run` is a subcommand");
+        let command = RunCli::command();
         let takes_value = |arg: &&clap::Arg| arg.get_action().takes_values();
-        let all = || {
-            command
-                .get_arguments()
-                .chain(run.get_arguments())
-                .filter(takes_value)
-        };
+        let all = || command.get_arguments().filter(takes_value);
         Self {
-            subcommands: command
-                .get_subcommands()
-                .map(|sub| sub.get_name().to_owned())
-                .collect(),
             long_with_value: all()
                 .filter_map(|arg| arg.get_long())
                 .map(str::to_owned)

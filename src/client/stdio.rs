@@ -1,21 +1,27 @@
 //! The client's own descriptors. They belong to the user's shell as well, so they are never made non-blocking: each is served by a
-//! thread that blocks, and a bounded channel.
+//! thread that blocks, and a bounded channel. Standard output has one only when a write has to wait.
 
-use std::{io, thread};
+use std::{
+    io::{self, IoSlice},
+    thread,
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rustix::{
     fd::{AsFd, BorrowedFd},
-    io::Errno,
+    io::{Errno, ReadWriteFlags},
     stdio,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes per read of standard input: as much as a pipe that was enlarged gives in one go, beyond which nothing is gained.
 const READ_SIZE: usize = 256 * 1_024;
 
 /// Pieces on their way between the thread and the session. One is being moved while the next is fetched.
 const PIECES: usize = 2;
+
+/// As the offset of a write: where the descriptor stands, as with write(2).
+const CURRENT_OFFSET: u64 = u64::MAX;
 
 /// Reads standard input until its end, an error, or nobody listens. The thread may stay blocked in its read; it ends with the process.
 pub(super) fn read_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
@@ -54,8 +60,8 @@ fn read(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
 #[derive(Debug)]
 pub(super) struct Writer {
     pieces: mpsc::Sender<Bytes>,
-    /// Closed by the thread when it is done; holds what stopped it.
-    result: tokio::sync::oneshot::Receiver<Written>,
+    /// Sent by whoever wrote last; holds what stopped it.
+    result: oneshot::Receiver<Written>,
 }
 
 /// What became of the bytes.
@@ -70,25 +76,11 @@ pub(super) struct Written {
 // === impl Writer ===
 
 impl Writer {
+    /// To be called inside the runtime.
     pub(super) fn stdout() -> Self {
-        let (pieces, mut incoming) = mpsc::channel::<Bytes>(PIECES);
-        let (send, result) = tokio::sync::oneshot::channel();
-        let writer = move || {
-            let mut written = Written {
-                bytes: 0,
-                error: None,
-            };
-            while let Some(piece) = incoming.blocking_recv() {
-                if let Err(error) = write_all(&piece, &mut written.bytes) {
-                    written.error = Some(error.into());
-                    break;
-                }
-            }
-            // Whoever still sends finds the channel closed.
-            drop(incoming);
-            let _ = send.send(written);
-        };
-        spawn("dpipes-output", writer);
+        let (pieces, incoming) = mpsc::channel::<Bytes>(PIECES);
+        let (send, result) = oneshot::channel();
+        tokio::spawn(write_at_once(incoming, send));
         Self { pieces, result }
     }
 
@@ -106,6 +98,57 @@ impl Writer {
         };
         self.result.await.unwrap_or_else(|_| stopped())
     }
+}
+
+/// Writes what standard output takes without waiting. With the first piece that would take a wait, or where the kernel cannot tell, a
+/// thread takes over: it may block, and a short pipe ends before one is needed.
+async fn write_at_once(mut incoming: mpsc::Receiver<Bytes>, result: oneshot::Sender<Written>) {
+    let mut written = Written {
+        bytes: 0,
+        error: None,
+    };
+    while let Some(mut piece) = incoming.recv().await {
+        while !piece.is_empty() {
+            let now = rustix::io::pwritev2(
+                stdio::stdout(),
+                &[IoSlice::new(&piece)],
+                CURRENT_OFFSET,
+                ReadWriteFlags::NOWAIT,
+            );
+            match now {
+                Ok(length) if length > 0 => {
+                    piece.advance(length);
+                    written.bytes += length as u64;
+                }
+                // Whatever keeps it from being written now, a write that waits comes past it, or says what is wrong.
+                Ok(_) | Err(_) => {
+                    let rest = move || write_waiting(piece, incoming, written, result);
+                    return spawn("dpipes-output", rest);
+                }
+            }
+        }
+    }
+    let _ = result.send(written);
+}
+
+/// Writes until there is nothing more or an error ends it.
+fn write_waiting(
+    first: Bytes,
+    mut incoming: mpsc::Receiver<Bytes>,
+    mut written: Written,
+    result: oneshot::Sender<Written>,
+) {
+    let mut next = Some(first);
+    while let Some(piece) = next {
+        if let Err(error) = write_all(&piece, &mut written.bytes) {
+            written.error = Some(error.into());
+            break;
+        }
+        next = incoming.blocking_recv();
+    }
+    // Whoever still sends finds the channel closed.
+    drop(incoming);
+    let _ = result.send(written);
 }
 
 fn write_all(mut data: &[u8], written: &mut u64) -> Result<(), Errno> {

@@ -75,6 +75,9 @@ pub enum StartError {
     },
 }
 
+/// Shims that an embedded entry has made while it negotiates. It runs one pipe, and what that does not take is made in vain.
+const EMBEDDED_SHIMS: usize = 2;
+
 // === impl Daemon ===
 
 impl Daemon {
@@ -106,8 +109,11 @@ impl Daemon {
         for listen in &now.listen {
             listeners.extend(Listener::bind(listen).await?);
         }
-        let launcher =
-            Launcher::start(LauncherSettings::default()).map_err(StartError::Launcher)?;
+        let mut launching = LauncherSettings::default();
+        if matches!(kind, Kind::Embedded { .. }) {
+            launching.spare_shims = EMBEDDED_SHIMS;
+        }
+        let launcher = Launcher::start(launching).map_err(StartError::Launcher)?;
         let registries = registries::build(&now)?;
         let listening = listeners.iter().map(Listener::address).collect();
         let tcp = own_addresses::best(listeners.iter().filter_map(Listener::tcp));

@@ -165,23 +165,23 @@ async fn facts(node: &Arc<Node>, offer: &Offer, rules: &Rules) -> Facts {
     }
     let of_apps = rules.apps.values().filter_map(|rule| rule.run_as.clone());
     let of_offer = offer.stages.iter().filter_map(|stage| stage.user.clone());
+    let daemon = exec::current_user();
+    let privileged = daemon.uid == 0;
+    // Only who would run apps as root by accident runs them as this user.
+    let instead = (privileged && !rules.allow_root && !embedded).then(|| "dpipes".to_owned());
     let named: BTreeSet<String> = of_apps
         .chain(of_offer)
         .chain(rules.run_as.clone())
-        .chain(["dpipes".to_owned()])
+        .chain(instead)
         .collect();
-    let daemon = exec::current_user();
     Facts {
         options: OPTIONS.map(str::to_owned).into(),
         features: node.features(),
         formats: vec![Format::Bytes, Format::Json, Format::Yaml],
         apps,
-        privileged: daemon.uid == 0,
+        privileged,
         user: daemon.name,
-        users: named
-            .into_iter()
-            .filter(|name| exec::lookup_user(name).is_ok())
-            .collect(),
+        users: existing(named).await,
         // The offer's own slots are taken already.
         running: node
             .load()
@@ -190,6 +190,19 @@ async fn facts(node: &Arc<Node>, offer: &Offer, rules: &Rules) -> Facts {
         draining: node.is_leaving(),
         own_shell: embedded,
     }
+}
+
+/// Those of these users that exist. The name service may take its time, which is not the runtime's.
+async fn existing(named: BTreeSet<String>) -> BTreeSet<String> {
+    if named.is_empty() {
+        return named;
+    }
+    let exists = |name: &String| exec::lookup_user(name).is_ok();
+    let asking = move || named.into_iter().filter(exists).collect();
+    // A look-up that panicked found nobody; whoever is meant is refused then.
+    tokio::task::spawn_blocking(asking)
+        .await
+        .unwrap_or_default()
 }
 
 fn program(node: &Node, app: &str, rules: &Rules) -> Program {

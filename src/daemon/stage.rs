@@ -134,57 +134,6 @@ async fn live(
         wishes,
     } = ready;
     let began = Instant::now();
-    let gone = if shared.aborting.is_cancelled() {
-        None
-    } else {
-        Some(prepared.go().await)
-    };
-    let failed = match gone {
-        Some(Ok(process)) => Ok(process),
-        Some(Err(error)) if !shared.aborting.is_cancelled() => Err(Some(error)),
-        Some(Err(_)) | None => Err(None),
-    };
-    let mut process = match failed {
-        Ok(process) => process,
-        Err(error) => {
-            if let Some(error) = error {
-                let message = FromNode::ExecFailed {
-                    stage,
-                    step: error.step.to_string(),
-                    errno: error.errno,
-                };
-                context
-                    .report(
-                        message,
-                        Some(format!("stage {stage} `{app}` could not be executed")),
-                    )
-                    .await;
-            }
-            // The part ends now. The process that did not become the app is killed in its turn: until then it holds the pipe to a
-            // neighbour open, which must not see an end of file.
-            shared.process.wait().await;
-            drop((
-                prepared,
-                take_input,
-                stdin_writer,
-                stdout_reader,
-                stderr_reader,
-            ));
-            return (shared.never_started(&context, stage, app), None);
-        }
-    };
-    drop(prepared);
-    shared.is_running.store(true, Ordering::Release);
-    context
-        .report(
-            FromNode::Started {
-                stage,
-                pid: process.pid(),
-            },
-            None,
-        )
-        .await;
-
     // The guard is a second write end: whatever becomes of the pump, the app sees no end of file before this is dropped.
     let guard = stdin_writer
         .as_ref()
@@ -215,8 +164,62 @@ async fn live(
     );
     tokio::pin!(input, output, errors);
 
-    let mut guard = guard;
     let (mut fed, mut drained, mut stderr) = (None, None, None);
+    let gone = if shared.aborting.is_cancelled() {
+        None
+    } else {
+        let going = prepared.go();
+        tokio::pin!(going);
+        // The link to the next stage is opened meanwhile, for both take a while and neither waits for the other.
+        Some(loop {
+            tokio::select! {
+                gone = &mut going => break gone,
+                over = &mut output, if drained.is_none() => drained = Some(over),
+            }
+        })
+    };
+    let failed = match gone {
+        Some(Ok(process)) => Ok(process),
+        Some(Err(error)) if !shared.aborting.is_cancelled() => Err(Some(error)),
+        Some(Err(_)) | None => Err(None),
+    };
+    let mut process = match failed {
+        Ok(process) => process,
+        Err(error) => {
+            if let Some(error) = error {
+                let message = FromNode::ExecFailed {
+                    stage,
+                    step: error.step.to_string(),
+                    errno: error.errno,
+                };
+                context
+                    .report(
+                        message,
+                        Some(format!("stage {stage} `{app}` could not be executed")),
+                    )
+                    .await;
+            }
+            // The part ends now. The process that did not become the app is killed in its turn: until then it holds the pipe to a
+            // neighbour open, which must not see an end of file.
+            shared.process.wait().await;
+            // Only now may its pipes be closed, which those futures hold.
+            drop(prepared);
+            return (shared.never_started(&context, stage, app), None);
+        }
+    };
+    drop(prepared);
+    shared.is_running.store(true, Ordering::Release);
+    context
+        .report(
+            FromNode::Started {
+                stage,
+                pid: process.pid(),
+            },
+            None,
+        )
+        .await;
+
+    let mut guard = guard;
     let mut ended: Option<Ended> = None;
     let mut linger: Option<Instant> = None;
     let mut limit = time_limit.map(|limit| (limit, Instant::now() + limit));

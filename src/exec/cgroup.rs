@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -101,6 +102,11 @@ impl Drop for Tree {
 impl Cgroup {
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The directory, for processes that are born into it.
+    pub(super) fn open(&self) -> io::Result<OwnedFd> {
+        Ok(fs::File::open(&self.directory)?.into())
     }
 
     /// Moves a process in.

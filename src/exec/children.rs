@@ -107,6 +107,24 @@ pub(super) fn spawn(command: &mut Command) -> io::Result<(Pid, OwnedFd)> {
     }
 }
 
+/// Puts a child on the list that a helper makes for this process. Only for the spawner thread: its number is the parent-death signal's
+/// concern, and until it is on the list nobody else may look for it.
+pub(super) fn adopt(make: impl FnOnce() -> io::Result<Pid>) -> io::Result<(Pid, OwnedFd)> {
+    let mut known = known();
+    let pid = make()?;
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(descriptor) => {
+            known.insert(pid.as_raw_nonzero().get());
+            Ok((pid, descriptor))
+        }
+        Err(error) => {
+            kill_process(pid, Signal::KILL)?;
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+            Err(error.into())
+        }
+    }
+}
+
 /// Promises that no other part of this program starts a process.
 pub(super) fn claim_all() {
     ALONE.store(true, Ordering::Relaxed);

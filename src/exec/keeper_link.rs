@@ -6,13 +6,14 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     time::Duration,
 };
 
-use rustix::net::{SocketType, sockopt};
+use rustix::net::{SendFlags, SocketType, sockopt};
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{
@@ -45,14 +46,16 @@ pub(super) struct Stage {
 #[must_use = "the keeper forgets the stage when this is dropped"]
 pub(super) struct Hold {
     id: u64,
-    commands: Sender<Command>,
+    keeper: Keeper,
 }
 
-/// How the rest of this process speaks to the keeper: through one thread, that waits for its socket so that nobody else has to.
+/// How the rest of this process speaks to the keeper: at once where its socket has room, as it nearly always has, and otherwise through a
+/// thread that waits for it so that nobody else has to.
 #[derive(Clone, Debug)]
 pub(super) struct Keeper {
     // Without a bound: a stage makes three messages in its life, and the number of stages is limited where they are admitted.
     commands: Sender<Command>,
+    link: Arc<Mutex<Link>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,15 @@ enum Command {
     Stop(oneshot::Sender<Option<Child>>),
 }
 
-/// The thread's own state.
+/// Whether a message may wait for room in the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    No,
+    Yes,
+}
+
+/// What is known of the keeper. The thread holds the lock while it waits; nobody waits for the lock but the thread.
+#[derive(Debug)]
 struct Link {
     exe: PathBuf,
     tree: Option<PathBuf>,
@@ -81,28 +92,37 @@ impl Keeper {
     /// Starts the thread and the keeper. To be called inside the runtime.
     pub(super) fn start(exe: PathBuf, tree: Option<PathBuf>) -> io::Result<Self> {
         let (commands, received) = channel();
-        let mut link = Link {
+        let link = Arc::new(Mutex::new(Link {
             exe,
             tree,
             runtime: Handle::current(),
             commands: commands.clone(),
             keeper: None,
             stages: BTreeMap::new(),
-        };
+        }));
+        let threads = link.clone();
         std::thread::Builder::new()
             .name("dpipes-keeper".into())
             .spawn(move || {
                 // A keeper that cannot be started now is tried again when there is something to keep; then it is an answer.
-                let _ = link.ensure();
-                link.serve(&received);
+                let _ = lock(&threads).ensure();
+                serve(&threads, &received);
             })?;
-        Ok(Self { commands })
+        Ok(Self { commands, link })
     }
 
     /// Gives a stage into the keeper's care; when this returns, it is, whatever happens to this process.
     pub(super) async fn hold(&self, stage: Stage) -> io::Result<Hold> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let id = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mut stage = Some(stage);
+        if self.at_once(|link| link.hold_at_once(id, &mut stage)) {
+            return Ok(Hold {
+                id,
+                keeper: self.clone(),
+            });
+        }
+        let stage = stage.expect("it is taken only by a keeper that was told");
         let (done, result) = oneshot::channel();
         let gone = || io::Error::other("the keeper's thread is gone");
         self.commands
@@ -111,10 +131,15 @@ impl Keeper {
         // From here on a drop of the future forgets the stage again.
         let hold = Hold {
             id,
-            commands: self.commands.clone(),
+            keeper: self.clone(),
         };
         result.await.map_err(|_| gone())??;
         Ok(hold)
+    }
+
+    /// Does this if it can be done without waiting, and returns whether it could.
+    fn at_once(&self, act: impl FnOnce(&mut Link) -> bool) -> bool {
+        self.link.try_lock().is_ok_and(|mut link| act(&mut link))
     }
 
     /// Lets the keeper go without waiting.
@@ -133,69 +158,127 @@ impl Keeper {
     }
 }
 
+// === impl Wait ===
+
+impl Wait {
+    const fn flags(self) -> SendFlags {
+        match self {
+            Self::No => SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT),
+            Self::Yes => SendFlags::NOSIGNAL,
+        }
+    }
+}
+
 // === impl Hold ===
 
 impl Hold {
     /// The keeper closes its copy of the write end of the stage's standard input.
     pub(super) fn release(&self) {
-        let _ = self.commands.send(Command::Release(self.id));
+        let id = self.id;
+        if !self.keeper.at_once(|link| link.release_at_once(id)) {
+            let _ = self.keeper.commands.send(Command::Release(id));
+        }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let _ = self.commands.send(Command::Forget(self.id));
+        let id = self.id;
+        if !self.keeper.at_once(|link| link.forget_at_once(id)) {
+            let _ = self.keeper.commands.send(Command::Forget(id));
+        }
     }
+}
+
+/// Serves what could not be done at once, until it is told to stop.
+fn serve(link: &Mutex<Link>, commands: &Receiver<Command>) {
+    for command in commands {
+        if let Command::Stop(done) = command {
+            let child = lock(link).keeper.take().map(|(_, child)| child);
+            let _ = done.send(child);
+            return;
+        }
+        lock(link).follow(command);
+    }
+}
+
+fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
+    link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Link ===
 
 impl Link {
-    fn serve(&mut self, commands: &Receiver<Command>) {
-        for command in commands {
-            match command {
-                Command::Hold(id, stage, done) => {
-                    let result = self.tell(|stages| {
-                        stages.insert(id, stage);
-                        id
-                    });
-                    let _ = done.send(result);
-                }
-                Command::Release(id) => {
-                    let Some(stage) = self.stages.get_mut(&id) else {
-                        continue;
-                    };
-                    stage.stdin_writer = None;
-                    self.say(&ToKeeper::Release { id });
-                }
-                Command::Forget(id) => {
-                    if self.stages.remove(&id).is_some() {
-                        self.say(&ToKeeper::Forget { id });
-                    }
-                }
-                Command::Died(pid) => {
-                    let current = self.keeper.as_ref().map(|(_, child)| child.number());
-                    if current == Some(pid) {
-                        self.keeper = None;
-                        // Until there is another, a death of this process may show an end of file that is none; the next stage
-                        // reports it if none can be started.
-                        let _ = self.ensure();
-                    }
-                }
-                Command::Stop(done) => {
-                    let child = self.keeper.take().map(|(_, child)| child);
-                    let _ = done.send(child);
+    fn follow(&mut self, command: Command) {
+        match command {
+            Command::Hold(id, stage, done) => {
+                let result = self.tell(|stages| {
+                    stages.insert(id, stage);
+                    id
+                });
+                let _ = done.send(result);
+            }
+            Command::Release(id) => {
+                let Some(stage) = self.stages.get_mut(&id) else {
                     return;
+                };
+                stage.stdin_writer = None;
+                self.say(&ToKeeper::Release { id });
+            }
+            Command::Forget(id) => {
+                if self.stages.remove(&id).is_some() {
+                    self.say(&ToKeeper::Forget { id });
                 }
             }
+            Command::Died(pid) => {
+                let current = self.keeper.as_ref().map(|(_, child)| child.number());
+                if current == Some(pid) {
+                    self.keeper = None;
+                    // Until there is another, a death of this process may show an end of file that is none; the next stage
+                    // reports it if none can be started.
+                    let _ = self.ensure();
+                }
+            }
+            Command::Stop(_) => {}
         }
+    }
+
+    /// Takes the stage, if the keeper can be told at once.
+    fn hold_at_once(&mut self, id: u64, stage: &mut Option<Stage>) -> bool {
+        let told = match stage {
+            Some(stage) => self.send_hold(id, stage, Wait::No).is_ok(),
+            None => false,
+        };
+        if told {
+            self.stages.extend(stage.take().map(|stage| (id, stage)));
+        }
+        told
+    }
+
+    /// A stage that is not in the table is on its way through the thread, which must hear of this behind it.
+    fn release_at_once(&mut self, id: u64) -> bool {
+        let told =
+            self.stages.contains_key(&id) && self.send(&ToKeeper::Release { id }, Wait::No).is_ok();
+        if told && let Some(stage) = self.stages.get_mut(&id) {
+            stage.stdin_writer = None;
+        }
+        told
+    }
+
+    fn forget_at_once(&mut self, id: u64) -> bool {
+        let told =
+            self.stages.contains_key(&id) && self.send(&ToKeeper::Forget { id }, Wait::No).is_ok();
+        if told {
+            self.stages.remove(&id);
+        }
+        told
     }
 
     /// Adds a stage to the table and tells the keeper, or a new keeper everything.
     fn tell(&mut self, add: impl FnOnce(&mut BTreeMap<u64, Stage>) -> u64) -> io::Result<()> {
         self.ensure()?;
         let id = add(&mut self.stages);
-        let mut result = self.send_hold(id);
+        let mut result = self.send_held(id);
         for _ in 0..ATTEMPTS {
             if result.is_ok() {
                 return Ok(());
@@ -211,18 +294,29 @@ impl Link {
 
     /// Tells the keeper something that a new one would not need to hear, as it is in the table.
     fn say(&mut self, message: &ToKeeper) {
-        let sent = match (&self.keeper, serde_json::to_vec(message)) {
-            (Some((socket, _)), Ok(text)) => socket::send(socket, &text, &[]).is_ok(),
-            _ => false,
-        };
-        if !sent {
+        if self.send(message, Wait::Yes).is_err() {
             self.replace();
             let _ = self.ensure();
         }
     }
 
-    fn send_hold(&self, id: u64) -> io::Result<()> {
-        let (Some((socket, _)), Some(stage)) = (&self.keeper, self.stages.get(&id)) else {
+    fn send(&self, message: &ToKeeper, wait: Wait) -> io::Result<()> {
+        let Some((socket, _)) = &self.keeper else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        socket::send_with(socket, &serde_json::to_vec(message)?, &[], wait.flags())?;
+        Ok(())
+    }
+
+    fn send_held(&self, id: u64) -> io::Result<()> {
+        match self.stages.get(&id) {
+            Some(stage) => self.send_hold(id, stage, Wait::Yes),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn send_hold(&self, id: u64, stage: &Stage, wait: Wait) -> io::Result<()> {
+        let Some((socket, _)) = &self.keeper else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let text = serde_json::to_vec(&ToKeeper::Hold {
@@ -239,7 +333,7 @@ impl Link {
         let mut descriptors = vec![stage.descriptor.as_fd()];
         descriptors.extend(stage.stdin_writer.as_ref().map(AsFd::as_fd));
         descriptors.extend(stage.stderr_reader.as_ref().map(AsFd::as_fd));
-        socket::send(socket, &text, &descriptors)?;
+        socket::send_with(socket, &text, &descriptors, wait.flags())?;
         Ok(())
     }
 
@@ -272,7 +366,7 @@ impl Link {
         });
         self.keeper = Some((ours, child));
         for id in self.stages.keys().copied().collect::<Vec<_>>() {
-            if let Err(error) = self.send_hold(id) {
+            if let Err(error) = self.send_held(id) {
                 self.replace();
                 return Err(error);
             }

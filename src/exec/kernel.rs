@@ -1,13 +1,13 @@
-//! The five calls for which there is no safe wrapper.
+//! The six calls for which there is no safe wrapper.
 
 #![expect(
     unsafe_code,
-    reason = "signal dispositions, inherited descriptors, descriptors in tokio's reactor and settings of the allocator have no safe wrapper"
+    reason = "signal dispositions, inherited descriptors, descriptors in tokio's reactor, copies of a process and settings of the allocator have no safe wrapper"
 )]
 
 use std::{
     fs, io,
-    os::fd::{BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 use nix::{
@@ -108,4 +108,55 @@ pub(super) fn open_descriptors() -> io::Result<Vec<RawFd>> {
         }
     }
     Ok(numbers)
+}
+
+/// Which of two processes this is, after one has become two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// The one that was there before.
+    Original {
+        /// The process of the copy.
+        pid: i32,
+    },
+    /// The new one.
+    Copy,
+}
+
+/// Copies this process, which must have no other threads. The copy is not a child of this process but of its parent, who hears of its end
+/// as it would hear of the end of this one.
+pub(super) fn copy() -> io::Result<Copied> {
+    let flags = i64::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM the copy has memory of its own, and as no other thread exists, no lock in it is held by anybody. A stack of
+    // zero is the same stack, copied. The arguments behind it are not looked at with these flags, whose place is the first on all
+    // architectures but s390x and cris, and there these calls refuse a stack at such an address.
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    copied(result)
+}
+
+/// As [`copy`], with the copy in this cgroup from its birth on. Moving it there later would hold up every start and end of a process on
+/// this machine, for milliseconds.
+pub(super) fn copy_into(cgroup: BorrowedFd<'_>) -> io::Result<Copied> {
+    // The bit of CLONE_INTO_CGROUP does not fit the C library's type for flags everywhere.
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+    // SAFETY: it is a C structure of numbers, of which all may be zero.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = libc::CLONE_PARENT as u64 | INTO_CGROUP;
+    arguments.cgroup = cgroup.as_raw_fd() as u64;
+    // SAFETY: as in `copy`; the kernel reads as much of the structure as it is told, and keeps nothing of it.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of_val(&arguments),
+        )
+    };
+    copied(result)
+}
+
+fn copied(result: libc::c_long) -> io::Result<Copied> {
+    match i32::try_from(result) {
+        Ok(0) => Ok(Copied::Copy),
+        Ok(pid) if pid > 0 => Ok(Copied::Original { pid }),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::SocketType;
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
@@ -26,8 +25,9 @@ use tokio::{
 
 use super::{
     cgroup::{Cgroup, Tree},
-    children::{Child, on_spawner, reap_strangers, spawn},
+    children::{Child, on_spawner, reap_strangers},
     keeper_link::{self, Keeper},
+    nursery::Nursery,
     process::{Prepared, Stage},
     socket::{self, HEADER},
     spec::{Credentials, Report, Spec, Stdio, Style, Task, Text},
@@ -39,8 +39,8 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Strangers are reaped this long after the first of them ended, so that many cost one look at the process table.
 const REAP_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long after a spare was taken the next one is started. Starting it costs a millisecond of the very machine, and of the lock over
-/// births and deaths, that the stage which took it is about to use; a short pipe is over by then.
+/// How long after a spare was taken the next one is started. Starting it costs some of the very machine, and of the lock over births and
+/// deaths, that the stage which took it is about to use; a short pipe is over by then.
 const REFILL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The next look at strangers that could not be judged, since a child of our own hid them.
@@ -49,10 +49,10 @@ const REAP_AGAIN: Duration = Duration::from_secs(1);
 /// How a launcher works.
 #[derive(Clone, Debug)]
 pub struct LauncherSettings {
-    /// The program that is started as shim and keeper: one whose `main` begins with [`early_main`](super::early_main). The default is
+    /// The program that is started as nursery and keeper: one whose `main` begins with [`early_main`](super::early_main). The default is
     /// this very program, even if its file was replaced since.
     pub exe: PathBuf,
-    /// Shims that are started in advance, so that a stage need not wait for one. Each is a process with about a megabyte of its own.
+    /// Shims that are started in advance, so that a stage need not wait for one. Each is a process with some 200 KiB of its own.
     pub spare_shims: usize,
     /// Whether to use control groups where there are any.
     pub cgroups: bool,
@@ -115,6 +115,7 @@ pub(super) struct Shared {
     settings: LauncherSettings,
     tree: Option<Arc<Tree>>,
     keeper: Option<Keeper>,
+    nursery: Arc<Nursery>,
     state: Mutex<State>,
 }
 
@@ -141,8 +142,8 @@ impl Default for LauncherSettings {
     fn default() -> Self {
         Self {
             exe: PathBuf::from("/proc/self/exe"),
-            // Two: a pipe often has two stages on one node, and the next pair is ready before the next pipe comes.
-            spare_shims: 2,
+            // Four: few pipes have more stages on one node, and the next ones are ready before the next pipe comes.
+            spare_shims: 4,
             cgroups: true,
             keeper: true,
         }
@@ -205,10 +206,12 @@ impl Launcher {
         } else {
             None
         };
+        let nursery = Arc::new(Nursery::new(settings.exe.clone()));
         let shared = Arc::new(Shared {
             settings,
             tree,
             keeper,
+            nursery,
             state: Mutex::default(),
         });
         spawn_reaper(Arc::downgrade(&shared))?;
@@ -321,6 +324,7 @@ impl Launcher {
             }
         });
         futures_util::future::join_all(ends).await;
+        self.shared.nursery.stop().await;
         if let Some(keeper) = &self.shared.keeper {
             keeper.stop().await;
         }
@@ -348,7 +352,7 @@ impl Shared {
                 Some(shim) if shim.child.death().is_none() => return Ok(shim),
                 Some(_) => {}
                 None => {
-                    return start_shim(&self.settings.exe, self.tree.clone())
+                    return start_shim(self.nursery.clone(), self.tree.clone())
                         .await
                         .map_err(SpawnError::Shim);
                 }
@@ -366,9 +370,9 @@ impl Shared {
                 }
                 state.coming += 1;
             }
-            let (shared, exe, tree) = (
+            let (shared, nursery, tree) = (
                 Arc::downgrade(self),
-                self.settings.exe.clone(),
+                self.nursery.clone(),
                 self.tree.clone(),
             );
             tokio::spawn(async move {
@@ -377,7 +381,7 @@ impl Shared {
                 if shared.upgrade().is_none_or(closed) {
                     return;
                 }
-                let started = start_shim(&exe, tree).await;
+                let started = start_shim(nursery, tree).await;
                 if let Some(shared) = shared.upgrade() {
                     let mut state = shared.state();
                     state.coming -= 1;
@@ -433,27 +437,25 @@ pub(super) fn role_command(exe: &Path, role: &str, socket: OwnedFd) -> Command {
     command
 }
 
-/// Starts a shim and moves it into a cgroup of its own, long before it could fork.
-async fn start_shim(exe: &Path, tree: Option<Arc<Tree>>) -> io::Result<Shim> {
-    let (ours, theirs) = socket::pair(SocketType::STREAM)?;
-    let mut command = role_command(exe, super::EXEC, theirs);
+/// Has a shim made, in a cgroup of its own long before it could fork.
+async fn start_shim(nursery: Arc<Nursery>, tree: Option<Arc<Tree>>) -> io::Result<Shim> {
     let runtime = Handle::current();
     // All of it in the job: whoever gives up waiting for it leaves no child without its task.
     let job = move || -> io::Result<_> {
         let cgroup = tree.map(|tree| tree.stage()).transpose()?;
-        let (pid, descriptor) = spawn(&mut command)?;
+        let (socket, born) = nursery.bear(cgroup.as_ref(), &runtime)?;
         let _inside = runtime.enter();
-        let child = Child::watch(pid, descriptor)?;
+        let child = Child::watch(born.pid, born.descriptor)?;
         let joined = match &cgroup {
-            Some(cgroup) => cgroup.join(child.number()),
-            None => Ok(()),
+            Some(cgroup) if !born.in_cgroup => cgroup.join(child.number()),
+            Some(_) | None => Ok(()),
         };
-        Ok((child, cgroup, joined))
+        Ok((child, socket, cgroup, joined))
     };
-    let (child, cgroup, joined) = on_spawner(job)?.await.map_err(io::Error::other)??;
+    let (child, socket, cgroup, joined) = on_spawner(job)?.await.map_err(io::Error::other)??;
     // With the socket gone, the shim goes as well.
     joined?;
-    let socket = std::os::unix::net::UnixStream::from(ours);
+    let socket = std::os::unix::net::UnixStream::from(socket);
     socket.set_nonblocking(true)?;
     let socket = UnixStream::from_std(socket)?;
     Ok(Shim {

@@ -6,10 +6,11 @@
 //!                                                                     drop: nothing has run
 //! ```
 //!
-//! Three processes take part. The *daemon* starts all children on one thread that never ends. The *shim* is the same program once more,
-//! fresh and single-threaded: it changes user and limits, resets signals, takes its standard streams, expands its words, and waits at the
-//! barrier; so errors are answers before anything has started anywhere. The *keeper*, too the same program, holds what must not be let go
-//! of when the daemon is killed, and kills the stages then, last one first. Both roles begin in [`early_main`], before any runtime.
+//! Four processes take part. The *daemon* starts all children on one thread that never ends. The *nursery* is the same program once more,
+//! small and single-threaded; it makes shims for the daemon by copying itself. A *shim* changes user and limits, takes its standard streams,
+//! expands its words, and waits at the barrier; so errors are answers before anything has started anywhere. The *keeper*, too the same
+//! program, holds what must not be let go of when the daemon is killed, and kills the stages then, last one first. Nursery and keeper begin
+//! in [`early_main`], before any runtime.
 //!
 //! The program is executed by its path, not by a descriptor: scripts could not be executed otherwise, since their interpreter has to open
 //! them again.
@@ -22,6 +23,7 @@ mod keeper;
 mod keeper_link;
 mod kernel;
 mod launcher;
+mod nursery;
 mod pattern;
 mod proc;
 mod process;
@@ -44,8 +46,8 @@ pub use self::{
     user::{RunAs, UserError, current_user, lookup_user},
 };
 
-/// The first argument that makes this program a shim.
-const EXEC: &str = "__exec";
+/// The first argument that makes this program a nursery.
+const NURSERY: &str = "__nursery";
 
 /// The first argument that makes this program a keeper.
 const KEEPER: &str = "__keeper";
@@ -53,12 +55,12 @@ const KEEPER: &str = "__keeper";
 /// The limit of open descriptors that this process was started with, once it has raised it.
 static OPEN_FILES: OnceLock<u64> = OnceLock::new();
 
-/// Takes over if this program was started as a shim or a keeper. First thing in `main` of every binary that uses a [`Launcher`], before any
+/// Takes over if this program was started as a nursery or a keeper. First thing in `main` of every binary that uses a [`Launcher`], before any
 /// thread exists; returns only if this is an ordinary start.
 pub fn early_main() {
     let mut args = std::env::args_os().skip(1);
     match args.next() {
-        Some(role) if role == EXEC => shim::run(),
+        Some(role) if role == NURSERY => nursery::run(),
         Some(role) if role == KEEPER => keeper::run(args.next()),
         _ => {}
     }

@@ -1,7 +1,8 @@
 //! The exec shim: a fresh, single-threaded process that does everything for an app but `execve`, waits at the barrier, and becomes it.
 //!
-//! The steps are those of the security design, in its order. Joining the cgroup is done for the shim by the spawner, before it is told
-//! anything; `setsid` happens at once, so that a signal from a terminal does not reach a shim that waits.
+//! The steps are those of the security design, in its order. It is born into its cgroup, or moved there by the spawner before it is told
+//! anything; `setsid` happens at once, so that a signal from a terminal does not reach a shim that waits. Its signals are in order since
+//! before its birth.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -61,9 +62,9 @@ fn enter(directory: &OsStr) -> io::Result<()> {
     std::env::set_current_dir(directory)
 }
 
-/// Serves one task and does not return.
-pub(super) fn run() -> ! {
-    leave(match serve() {
+/// Serves one task, which comes over this socket, and does not return.
+pub(super) fn run(socket: OwnedFd) -> ! {
+    leave(match serve(socket) {
         Ok(()) => 0,
         Err(_) => FAILED,
     })
@@ -79,11 +80,9 @@ pub(super) fn leave(status: i32) -> ! {
 }
 
 /// `Ok` when the barrier was closed, which is no error: the shim goes without a word.
-fn serve() -> io::Result<()> {
-    close_inherited()?;
+fn serve(socket: OwnedFd) -> io::Result<()> {
     unistd::setsid()?;
     prctl::set_name(c"dpipes-exec")?;
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let Some((task, stdio)) = read_message::<Task>(&socket)? else {
         return Ok(());
     };
@@ -129,7 +128,6 @@ struct Ready {
 
 fn prepare(task: &Task, stdio: Vec<OwnedFd>) -> Result<Ready, Failed> {
     let contained = task.style == Style::Contained;
-    kernel::default_signals().map_err(failed("signals"))?;
     if let Some(mask) = task.umask {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask & 0o777));
     }

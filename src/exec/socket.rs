@@ -38,20 +38,23 @@ pub(super) fn send(
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> rustix::io::Result<usize> {
+    send_with(socket, bytes, descriptors, SendFlags::NOSIGNAL)
+}
+
+/// As [`send`], with other flags.
+pub(super) fn send_with(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> rustix::io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
         let pushed = control.push(SendAncillaryMessage::ScmRights(descriptors));
         assert!(pushed, "at most MAX_DESCRIPTORS descriptors are sent");
     }
-    rustix::io::retry_on_intr(|| {
-        sendmsg(
-            &socket,
-            &[IoSlice::new(bytes)],
-            &mut control,
-            SendFlags::NOSIGNAL,
-        )
-    })
+    rustix::io::retry_on_intr(|| sendmsg(&socket, &[IoSlice::new(bytes)], &mut control, flags))
 }
 
 /// Receives what one call gives: the number of bytes, 0 at the end, and the descriptors that came with them, close-on-exec.

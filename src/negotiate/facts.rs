@@ -22,7 +22,7 @@ pub struct Facts {
     pub user: String,
     /// Whether the daemon can start apps as another user.
     pub privileged: bool,
-    /// Those users that exist, of the ones that rules or the offer name and of `dpipes`.
+    /// Those users that exist, of the ones that rules or the offer name, and of `dpipes` where apps would run as root otherwise.
     pub users: BTreeSet<String>,
     /// Stages prepared or running.
     pub running: u32,

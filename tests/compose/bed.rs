@@ -22,7 +22,7 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(120);
 const NEWS_PATIENCE: Duration = Duration::from_secs(90);
 
 /// What may run in a container of a node while no pipe does: the daemon, or its health check, and the daemon's helpers.
-const DAEMON: [&str; 3] = ["dpipesd", "dpipes-keeper", "dpipes-exec"];
+const DAEMON: [&str; 4] = ["dpipesd", "dpipes-keeper", "dpipes-nursery", "dpipes-exec"];
 
 /// How the nodes find each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -399,3 +399,29 @@ fn on_request_the_loss_of_the_last_node_still_ends_the_pipe() {
     running.wait().assert_status(125);
     eventually!(cluster.apps().is_empty(), "nothing is left");
 }
+
+#[test]
+fn a_daemon_whose_nursery_is_killed_has_another_and_loses_no_pipe() {
+    let cluster = Cluster::of_one();
+    let daemon = cluster.node("a").pid();
+    let nursery = || {
+        let is_nursery = |pid: &u32| processes::name(*pid).as_deref() == Some("dpipes-nursery");
+        processes::children_of(daemon).into_iter().find(is_nursery)
+    };
+    let mut killed = Vec::new();
+    for _ in 0..3 {
+        eventually!(nursery().is_some(), "there is a nursery");
+        let pid = nursery().expect("it was there a moment ago");
+        assert!(!killed.contains(&pid), "a new one");
+        processes::send(pid, Signal::KILL);
+        killed.push(pid);
+        // More stages than there are shims in stock.
+        let many = ["cat"; 9].join(" | ");
+        cluster
+            .dpipes(&[&format!("echo hi | {many}")])
+            .run()
+            .assert_status(0)
+            .assert_wrote("hi\n");
+    }
+    eventually!(processes::zombies_of(daemon).is_empty(), "{daemon} reaps");
+}

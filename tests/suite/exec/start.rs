@@ -478,3 +478,31 @@ async fn a_kill_around_the_opening_of_the_barrier_leaves_nothing() {
     assert_eq!(launcher.running(), 0);
     launcher.shutdown().await;
 }
+
+/// A process that is copied to make another takes 20 ms for each GB of its memory. The nursery, which is copied instead, stays small.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_make_a_shim_takes_no_longer_in_a_process_with_much_memory() {
+    async fn fastest(launcher: &Launcher) -> std::time::Duration {
+        let mut fastest = std::time::Duration::MAX;
+        for _ in 0..10 {
+            let began = std::time::Instant::now();
+            let prepared = launcher.prepare(spec("/bin/true", &[]), silent()).await;
+            fastest = fastest.min(began.elapsed());
+            drop(prepared.unwrap());
+        }
+        fastest
+    }
+    let launcher = Launcher::start(LauncherSettings {
+        spare_shims: 0,
+        ..settings()
+    })
+    .unwrap();
+    let small = fastest(&launcher).await;
+    let memory = vec![1_u8; 512 << 20];
+    let large = fastest(&launcher).await;
+    assert_eq!(std::hint::black_box(&memory).len(), 512 << 20);
+    // Half of what the copy alone would take, and room for a machine that is busy with other tests meanwhile.
+    let limit = small * 2 + std::time::Duration::from_millis(5);
+    assert!(large < limit, "{small:?}, and with much memory {large:?}");
+    launcher.shutdown().await;
+}

@@ -24,10 +24,10 @@ const START_ATTEMPTS: usize = 3;
 const PORT_TAKEN: i32 = 69;
 
 /// What an idle daemon may hold beyond what it held when it said that it listens: two sessions with every other node (each may have
-/// dialled); the keeper and two shims, a socket and a process descriptor each, for they may come a moment later; and a few for a client that is
-/// just leaving, for the look at the static list, and for a dial that is under way.
+/// dialled); the keeper, the nursery and four shims, a socket and a process descriptor each, for they may come a moment later; and a few for
+/// a client that is just leaving, for the look at the static list, and for a dial that is under way.
 const fn idle_allowance(nodes: usize) -> usize {
-    2 * nodes + 6 + 4
+    2 * nodes + 12 + 4
 }
 
 /// Connections to a registry beside these: one for each watch of a service and for the heartbeat, of a handful of apps.
