@@ -1,6 +1,6 @@
 //! Settings of an entry that lives inside the client: the cluster as the daemon's files know it, and this user's own surroundings.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
     error::ConfigError,
@@ -66,7 +66,7 @@ pub fn embedded(
     let mut settings = resolve::settings(effective, surroundings, false)?;
     settings.listen = Vec::new();
     settings.access = Access::Local;
-    settings.rules = Rules {
+    settings.rules = Arc::new(Rules {
         apps: BTreeMap::new(),
         others: Others::Allow,
         search_path: search_path(surroundings),
@@ -76,7 +76,7 @@ pub fn embedded(
         cwd: Some(surroundings.cwd.clone()),
         umask: inputs.umask,
         ..Rules::default()
-    };
+    });
     if let Some(policy) = inputs.policy {
         settings.terms.policy = policy.as_str().to_owned();
     }

@@ -1,6 +1,6 @@
 //! From the effective configuration to what a daemon is told: defaults, and the rules that no single value can break.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use dpipes_discovery::DEFAULT_WEIGHT;
 use nix::unistd::{Uid, User};
@@ -256,7 +256,7 @@ pub(crate) fn settings(
                 Access::Networks(networks.iter().map(|n| (n.0, n.1)).collect())
             }
         },
-        rules,
+        rules: Arc::new(rules),
         registries: registry::settings(file.registry.unwrap_or_default())?,
         discovery: discovery(file.discovery.unwrap_or_default())?,
         terms,

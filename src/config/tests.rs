@@ -232,7 +232,7 @@ pid-file: d.pid
     );
     assert_eq!(rules.apps["down"].limits.open_files, Some(9));
     assert_eq!(
-        (rules.cwd, rules.run_as.as_deref()),
+        (rules.cwd.clone(), rules.run_as.as_deref()),
         (Some(world.path("conf/sub")), Some("ann"))
     );
     assert_eq!(
@@ -647,6 +647,7 @@ fn a_daemon_of_root_must_know_who_runs_the_apps() {
             .settings
             .rules
             .run_as
+            .clone()
     };
     assert_eq!(run_as(&world).as_deref(), Some("dpipes"));
     world.set("DPIPES_RUN_ALLOW_ROOT", "true");
@@ -689,7 +690,7 @@ fn an_embedded_entry_is_the_user_themselves() {
     assert_eq!(settings.rules.others, Others::Allow);
     assert_eq!(settings.rules.search_path, ["/a", "/b"].map(PathBuf::from));
     assert_eq!(settings.rules.cwd, Some(world.path("work")));
-    assert_eq!((settings.rules.umask, settings.rules.run_as), (0o022, None));
+    assert_eq!((settings.rules.umask, settings.rules.run_as.as_deref()), (0o022, None));
     assert_eq!(
         settings.registries,
         [RegistrySettings::StaticFile(world.path("etc/nodes.yaml"))]

@@ -1,6 +1,6 @@
 //! What a daemon is told: plain data, built by `config`, changed by sending a new value on a watch channel.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 #[cfg(feature = "consul")]
 use dpipes_discovery::consul;
@@ -32,7 +32,7 @@ pub struct Settings {
     /// Who may connect.
     pub access: Access,
     /// What may be run.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// Where nodes are found, in order of preference. Only read at start.
     pub registries: Vec<RegistrySettings>,
     /// How this node is announced in them.
