@@ -22,6 +22,10 @@ pub const SEND_QUEUE: usize = 512 << 10;
 /// again, so it has to be filled to the brim, and what does not fit waits in memory.
 const SLACK: u64 = 64 << 10;
 
+/// A full pipe of which its reader takes so long to read is slow: there is time to look at it now and then, instead of filling it to the
+/// brim to be told. Twice what a runtime's timer may be late by, so that the pipe is not empty before.
+const SLOW: Duration = Duration::from_millis(4);
+
 /// A writer with less credit than this gets more as soon as there is room for a good piece, not only when half a window is free.
 const LOW: u64 = 128 << 10;
 
@@ -145,6 +149,8 @@ pub(super) struct ReceiveHalf {
     pub(super) state: ReceiveState,
     inbox: Inbox,
     window: u32,
+    /// Of this, what was granted or is the pipe's; the rest is for the length of the path.
+    base: u32,
     /// What the writer may still send.
     granted: u64,
     /// What the user has and will have used up when it reads again.
@@ -166,6 +172,8 @@ pub(super) struct ReceiveHalf {
 struct Tuning {
     since: Duration,
     used: u64,
+    /// How long the last window took.
+    took: Duration,
 }
 
 /// What a pipe that a stream ends in holds and could hold, in bytes.
@@ -304,6 +312,7 @@ impl ReceiveHalf {
             state: ReceiveState::Open,
             inbox: Inbox::default(),
             window,
+            base: window,
             granted: u64::from(window),
             lent: 0,
             used: 0,
@@ -329,12 +338,14 @@ impl ReceiveHalf {
             .max(LEAST_WINDOW.min(window).saturating_sub(self.window));
         self.credit_due += u64::from(more);
         self.window += more;
+        self.base = self.window;
     }
 
     /// Lets the window grow to what the pipe takes that it ends in, as far as the budget allows. What waits there waits for free.
     pub(super) fn widen(&mut self, capacity: u32) {
         let wanted = capacity.min(limits::MAX_WINDOW).saturating_sub(self.window);
         self.window += self.reserved.take(wanted);
+        self.base = self.base.max(self.window.min(capacity));
     }
 
     /// How much may be passed straight into the pipe that it ends in: nothing that would overtake what waits to be read.
@@ -346,20 +357,21 @@ impl ReceiveHalf {
         }
     }
 
-    /// Notes that so much has been passed straight into the pipe that it ends in.
+    /// Notes that so much has been passed straight into the pipe that it ends in. Says whether it is time to [replenish](Self::replenish).
     pub(super) fn passed(
         &mut self,
         bytes: usize,
-        pipe: Room,
         now: Duration,
         round_trip: Option<Duration>,
-    ) {
+    ) -> bool {
         self.received += bytes as u64;
         self.granted = self.granted.saturating_sub(bytes as u64);
-        if self.state == ReceiveState::Open {
-            let _grown = self.tune(bytes as u64, now, round_trip);
-            self.replenish(pipe);
+        if self.state != ReceiveState::Open {
+            return false;
         }
+        let _grown = self.tune(bytes as u64, now, round_trip);
+        // As if the pipe were empty: asking it costs a system call.
+        self.is_due(u64::from(self.window))
     }
 
     /// Takes in what has arrived. The caller has checked that the half has not ended.
@@ -506,17 +518,45 @@ impl ReceiveHalf {
 
     /// Gives the writer of a stream that ends in a pipe as much credit as the pipe has room, and some slack.
     ///
-    /// The pipe never tells that it is less full than before unless it was full. So a writer is never without credit while nothing waits in
-    /// memory: it sends until the pipe is full and something waits, and when the pipe has room for that, this is called again.
-    fn replenish(&mut self, pipe: Room) {
+    /// The pipe never tells that it is less full than before unless it was full. So a writer is not without credit while nothing waits in
+    /// memory: it sends until the pipe is full and something waits, and when the pipe has room for that, this is called again. Where the pipe
+    /// is read slowly there is no slack, and whoever holds the stream [looks at the pipe](Self::is_starved) now and then.
+    pub(super) fn replenish(&mut self, pipe: Room) {
         let window = u64::from(self.window);
-        let slack = window.saturating_sub(pipe.capacity as u64).max(SLACK);
+        let path = u64::from(self.window - self.base);
+        let is_slow = self.reads_within(pipe.capacity) >= SLOW;
+        let slack = if is_slow { path } else { path.max(SLACK) };
         let target = window.min(pipe.free as u64 + slack);
-        let writers = self.granted + self.credit_due;
-        let due = target.saturating_sub(writers + self.inbox.len() as u64);
-        if due * 2 >= window || (writers < LOW && due >= GOOD_PIECE) {
-            self.credit_due += due;
+        if self.state == ReceiveState::Open && self.is_due(target) {
+            self.credit_due += self.due(target);
         }
+    }
+
+    /// How long the reader of the pipe takes for so much, as far as is known.
+    fn reads_within(&self, bytes: usize) -> Duration {
+        let share = bytes as f64 / f64::from(self.window.max(1));
+        self.tuning.took.mul_f64(share)
+    }
+
+    /// Whether the writer can do nothing until it gets credit, though nothing waits in memory: then nobody tells when the pipe has room
+    /// again, and it has to be looked at.
+    pub(super) fn is_starved(&self) -> bool {
+        self.state == ReceiveState::Open
+            && self.granted + self.credit_due == 0
+            && self.inbox.len() == 0
+            && self.lent == 0
+    }
+
+    /// What is missing until the writer may have so much under way.
+    fn due(&self, target: u64) -> u64 {
+        target.saturating_sub(self.granted + self.credit_due + self.inbox.len() as u64)
+    }
+
+    /// Whether that is worth a frame.
+    fn is_due(&self, target: u64) -> bool {
+        let due = self.due(target);
+        due * 2 >= u64::from(self.window)
+            || (self.granted + self.credit_due < LOW && due >= GOOD_PIECE)
     }
 
     /// Doubles a window that is used up faster than its path can return credit for it; says by how much it has grown.
@@ -528,6 +568,7 @@ impl ReceiveHalf {
         let took = now.saturating_sub(self.tuning.since);
         self.tuning.since = now;
         self.tuning.used = 0;
+        self.tuning.took = took;
         if round_trip.is_none_or(|round_trip| took >= round_trip * SMALL_WITHIN) {
             return 0;
         }

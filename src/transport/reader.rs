@@ -48,8 +48,10 @@ pub(super) async fn read<R: AsyncRead + OfSocket + Unpin>(shared: Arc<Shared>, r
         decoder: Decoder::new(),
         deadline,
         way: Way::Buffered,
-        current: StreamId::SESSION,
-        since: Instant::now(),
+        traffic: Traffic {
+            current: StreamId::SESSION,
+            since: Instant::now(),
+        },
         turn: Turn::default(),
     };
     while reading.step().await {}
@@ -65,10 +67,15 @@ struct Reading<R> {
     /// When the clock must be looked at.
     deadline: Duration,
     way: Way,
-    /// The stream of the last payload, and since when none but it was active.
+    traffic: Traffic,
+    turn: Turn,
+}
+
+/// Whether more than one stream flows.
+struct Traffic {
+    /// The stream of the last payload, and since when nothing else came.
     current: StreamId,
     since: Instant,
-    turn: Turn,
 }
 
 /// How what comes next is read.
@@ -119,19 +126,24 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
                     self.way = Way::Exact;
                 }
                 let larger = outlet.note(bytes);
-                let room = outlet.room();
-                self.deadline = self.shared.with(|connection, now| {
+                let (is_due, deadline) = self.shared.with(|connection, now| {
                     if let Some(size) = larger {
                         connection.widen(stream, size);
                     }
-                    connection.passed(stream, bytes, room, now);
-                    connection.deadline()
+                    let is_due = connection.passed(stream, bytes, now);
+                    (is_due, connection.deadline())
                 });
+                self.deadline = deadline;
+                if is_due {
+                    let room = outlet.room();
+                    self.shared
+                        .with(|connection, _| connection.replenish(stream, room));
+                }
                 drop(outlet);
                 self.turn.moved(bytes).await;
             }
             Came::Passed(_, outlet, Passed::Full) => {
-                let has_room = self.is_alone() && self.wait_for_room(&outlet).await;
+                let has_room = self.traffic.is_of_one() && self.wait_for_room(&outlet).await;
                 if !has_room {
                     self.way = Way::Spilt;
                 }
@@ -168,6 +180,7 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
             return None;
         };
         self.way = Way::Passing;
+        self.traffic.payload(stream);
         Some((stream, outlet, left.min(most)))
     }
 
@@ -247,29 +260,26 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
             match &mut frame {
                 Frame::Data { stream, payload } => {
                     let stream = *stream;
-                    if stream != self.current {
-                        self.current = stream;
-                        self.since = Instant::now();
-                    }
+                    self.traffic.payload(stream);
                     if let Some((outlet, most)) = state.passable(stream) {
                         // The lock is not held across a system call that copies.
                         drop(state);
                         let written = outlet.write(&payload[..payload.len().min(most)]);
                         payload.advance(written);
                         let larger = outlet.note(written);
-                        let room = outlet.room();
                         state = self.shared.lock();
                         if let Some(size) = larger {
                             state.connection.widen(stream, size);
                         }
-                        state.connection.passed(stream, written, room, now);
+                        if state.connection.passed(stream, written, now) {
+                            state.connection.replenish(stream, outlet.room());
+                        }
                         if payload.is_empty() {
                             continue;
                         }
                     }
                 }
-                // Something flows the other way, and must not be held up.
-                Frame::Credit { .. } => self.since = Instant::now(),
+                Frame::Credit { .. } => self.traffic.credit(),
                 _ => {}
             }
             state
@@ -280,10 +290,6 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
         let deadline = state.connection.deadline();
         self.shared.settle(&mut state);
         Ok(deadline)
-    }
-
-    fn is_alone(&self) -> bool {
-        self.since.elapsed() >= ALONE
     }
 
     /// Waits for a while until a full pipe has room.
@@ -305,6 +311,26 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
             Ok(next) => self.deadline = next,
             Err(violation) => silent(&self.shared, violation),
         }
+    }
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    fn payload(&mut self, stream: StreamId) {
+        if stream != self.current {
+            self.current = stream;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Something flows the other way, and must not be held up either.
+    fn credit(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn is_of_one(&self) -> bool {
+        self.since.elapsed() >= ALONE
     }
 }
 

@@ -1,10 +1,10 @@
 //! The two ends of a stream.
 
-use std::{fmt, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use super::{
     error::{MessageError, ReadError, StopCause, WriteError},
@@ -15,6 +15,9 @@ use crate::{
     mux::{Connection, DEFAULT_WINDOW, Ending, Payload, Read},
     wire::{Half, StreamId, StreamKind, limits},
 };
+
+/// How often the pipe of a slow reader is looked at: half of the time in which it would be empty at the least.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The writing end of a stream.
 ///
@@ -315,7 +318,15 @@ impl RecvStream {
                 Read::Ended(ending) => Some(Err(read_error(state, ending))),
             }
         };
-        let read = self.end.wait(next).await?;
+        let read = match outlet {
+            None => self.end.wait(next).await?,
+            Some(outlet) => tokio::select! {
+                // First, for it says that what was read before has left, and only then can it be known whether the writer is starved.
+                biased;
+                read = self.end.wait(next) => read?,
+                never = self.look_after(outlet) => match never {},
+            },
+        };
         self.bytes += read.as_ref().map_or(0, |bytes| bytes.len() as u64);
         Ok(read)
     }
@@ -375,6 +386,20 @@ impl RecvStream {
         self.outlet = Some(Arc::clone(outlet));
         let mut state = self.end.shared().lock();
         state.attach_outlet(self.end.id, Arc::clone(outlet));
+    }
+
+    /// Sees to it that the writer gets credit when the attached pipe has room though nobody tells. Cancel safe.
+    async fn look_after(&self, outlet: &Outlet) -> Infallible {
+        let id = self.end.id;
+        loop {
+            let is_starved = |state: &mut State| state.connection.is_starved(id).then_some(());
+            self.end.wait(is_starved).await;
+            sleep(LOOK_EVERY).await;
+            let room = outlet.room();
+            self.end
+                .shared()
+                .with(|connection, _| connection.replenish(id, room));
+        }
     }
 
     /// Takes that back.

@@ -22,6 +22,7 @@ use crate::{
 mod ends;
 mod handshake;
 mod lost;
+mod splicing;
 
 /// Patience for what happens at once on an idle machine.
 pub(super) const SOON: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use crate::{
         half::{Ending, Read, ReceiveHalf, ReceiveState, Room, SendHalf, SendState},
         payload::Payload,
     },
-    wire::{Frame, StreamId, StreamKind, limits, message::Purpose},
+    wire::{Frame, Half, StreamId, StreamKind, limits, message::Purpose},
 };
 
 impl Connection {
@@ -203,20 +203,41 @@ impl Connection {
         half.map_or(0, ReceiveHalf::passable)
     }
 
-    /// Notes that so many bytes, which were passable, are in the pipe that the stream ends in. `pipe` is what it has room for now.
-    pub fn passed(&mut self, stream: StreamId, bytes: usize, pipe: Room, now: Duration) {
+    /// Notes that so many bytes, which were passable, are in the pipe that the stream ends in. Says whether it is time to
+    /// [replenish](Self::replenish) what its writer may send.
+    #[must_use]
+    pub fn passed(&mut self, stream: StreamId, bytes: usize, now: Duration) -> bool {
         self.life.heard(now);
         let round_trip = self.life.least_round_trip();
-        let Some(half) = self
+        let half = self
             .streams
             .get_mut(&stream)
-            .and_then(|halves| halves.receive.as_mut())
-        else {
-            return;
-        };
-        half.passed(bytes, pipe, now, round_trip);
-        if half.credit_due > 0 {
-            self.line_up_credit(stream);
+            .and_then(|halves| halves.receive.as_mut());
+        half.is_some_and(|half| half.passed(bytes, now, round_trip))
+    }
+
+    /// Whether the writer of a stream that ends in a pipe waits for credit while nothing waits to be read: then
+    /// [replenish](Self::replenish) has to be called now and then, for the pipe does not tell when it has room.
+    #[must_use]
+    pub fn is_starved(&self, stream: StreamId) -> bool {
+        let half = self
+            .streams
+            .get(&stream)
+            .and_then(|halves| halves.receive.as_ref());
+        half.is_some_and(ReceiveHalf::is_starved)
+    }
+
+    /// Gives the writer of a stream that ends in a pipe credit for what the pipe has room.
+    pub fn replenish(&mut self, stream: StreamId, pipe: Room) {
+        if let Some(halves) = self.streams.get_mut(&stream)
+            && let Some(half) = &mut halves.receive
+        {
+            half.replenish(pipe);
+            if half.credit_due > 0 {
+                self.line_up_credit(stream);
+            } else if half.is_starved() {
+                self.changed(stream, Half::Receive);
+            }
         }
     }
 

@@ -1,16 +1,41 @@
 //! Larger pipes for those who need them.
 
 use std::{
+    fs,
     os::fd::AsFd,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// Size of a pipe that carries bulk: twice the throughput of the usual 64 KiB at half the cost, and the most an unprivileged user gets.
 const LARGE: usize = 1 << 20;
 
-/// Pipes that may be large at a time. A user has 64 MiB of pipe buffers; beyond them every new pipe, also of other programs, shrinks to
-/// two pages. This leaves half to the others.
+/// Pipes that may be large at a time. A user has 64 MiB of pipe buffers (`pipe-user-pages-soft`, pipe(7)); beyond them every new pipe, also of
+/// other programs, shrinks to two pages. This leaves half to the others.
 const MOST: usize = 32;
+
+/// The same where the kernel sets no bound, which is for processes with `CAP_SYS_RESOURCE`: as much as windows may come to.
+const MOST_PRIVILEGED: usize = 256;
+
+/// How many it is for this process.
+static MOST_HERE: LazyLock<usize> = LazyLock::new(|| {
+    let may =
+        capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
+    // In a user namespace of its own a process has every capability, and none that counts here (user_namespaces(7)).
+    let counts = || {
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    };
+    if may && counts() {
+        MOST_PRIVILEGED
+    } else {
+        MOST
+    }
+});
 
 /// A full pipe, or a long piece, so many times in a row is bulk.
 const PROOF: u32 = 4;
@@ -66,7 +91,7 @@ impl Grower {
 
     fn grow<F: AsFd>(pipe: F) -> Grown {
         let taken = LARGE_PIPES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pipes| {
-            (pipes < MOST).then_some(pipes + 1)
+            (pipes < *MOST_HERE).then_some(pipes + 1)
         });
         if taken.is_err() {
             return Grown::Refused;
