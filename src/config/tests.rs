@@ -690,7 +690,10 @@ fn an_embedded_entry_is_the_user_themselves() {
     assert_eq!(settings.rules.others, Others::Allow);
     assert_eq!(settings.rules.search_path, ["/a", "/b"].map(PathBuf::from));
     assert_eq!(settings.rules.cwd, Some(world.path("work")));
-    assert_eq!((settings.rules.umask, settings.rules.run_as.as_deref()), (0o022, None));
+    assert_eq!(
+        (settings.rules.umask, settings.rules.run_as.as_deref()),
+        (0o022, None)
+    );
     assert_eq!(
         settings.registries,
         [RegistrySettings::StaticFile(world.path("etc/nodes.yaml"))]

@@ -506,7 +506,7 @@ impl ReceiveHalf {
         }
         let grown = self.tune(lent, now, round_trip);
         if let Some(pipe) = pipe {
-            self.replenish(pipe);
+            self.replenish(pipe, round_trip);
             return;
         }
         self.credit_due += u64::from(grown);
@@ -521,9 +521,9 @@ impl ReceiveHalf {
     /// The pipe never tells that it is less full than before unless it was full. So a writer is not without credit while nothing waits in
     /// memory: it sends until the pipe is full and something waits, and when the pipe has room for that, this is called again. Where the pipe
     /// is read slowly there is no slack, and whoever holds the stream [looks at the pipe](Self::is_starved) now and then.
-    pub(super) fn replenish(&mut self, pipe: Room) {
+    pub(super) fn replenish(&mut self, pipe: Room, round_trip: Option<Duration>) {
         let window = u64::from(self.window);
-        let path = u64::from(self.window - self.base);
+        let path = self.under_way(round_trip.unwrap_or_default());
         let is_slow = self.reads_within(pipe.capacity) >= SLOW;
         let slack = if is_slow { path } else { path.max(SLACK) };
         let target = window.min(pipe.free as u64 + slack);
@@ -536,6 +536,16 @@ impl ReceiveHalf {
     fn reads_within(&self, bytes: usize) -> Duration {
         let share = bytes as f64 / f64::from(self.window.max(1));
         self.tuning.took.mul_f64(share)
+    }
+
+    /// What has to be under way at the pace of the last window, so that its reader need not wait for a path of this length: twice what fits on
+    /// it, as far as the window has grown for it.
+    fn under_way(&self, round_trip: Duration) -> u64 {
+        let grown = u64::from(self.window - self.base);
+        let took = self.tuning.took.as_secs_f64();
+        let share = 2.0 * round_trip.as_secs_f64() / took.max(f64::MIN_POSITIVE);
+        // A cast of what is too much, or no number, ends at the bounds.
+        grown.min((f64::from(self.window) * share) as u64)
     }
 
     /// Whether the writer can do nothing until it gets credit, though nothing waits in memory: then nobody tells when the pipe has room

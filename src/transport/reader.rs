@@ -156,12 +156,7 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
 
     /// Where the payload that comes next may be passed to, and how much of it.
     fn next_outlet(&mut self) -> Option<(StreamId, Arc<Outlet>, usize)> {
-        let Some((stream, left)) = self.decoder.awaits_data() else {
-            if self.way == Way::Spilt {
-                self.way = Way::Buffered;
-            }
-            return None;
-        };
+        let (stream, left) = self.decoder.awaits_data()?;
         let is_long = left >= LEAST || self.way == Way::Passing;
         let passable = if self.way == Way::Spilt
             || !is_long
@@ -235,6 +230,10 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
 
     /// Hands what was read to the connection, or to the pipes of the streams.
     fn receive(&mut self) {
+        let spilt = self.decoder.awaits_data().map_or(0, |(_, left)| left);
+        if self.way == Way::Spilt && self.buffers.current.len() >= spilt {
+            self.way = Way::Buffered;
+        }
         match self.try_receive() {
             Ok(next) => self.deadline = next,
             Err(lost) => {

@@ -229,10 +229,11 @@ impl Connection {
 
     /// Gives the writer of a stream that ends in a pipe credit for what the pipe has room.
     pub fn replenish(&mut self, stream: StreamId, pipe: Room) {
+        let round_trip = self.life.least_round_trip();
         if let Some(halves) = self.streams.get_mut(&stream)
             && let Some(half) = &mut halves.receive
         {
-            half.replenish(pipe);
+            half.replenish(pipe, round_trip);
             if half.credit_due > 0 {
                 self.line_up_credit(stream);
             } else if half.is_starved() {

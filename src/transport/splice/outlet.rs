@@ -21,6 +21,10 @@ use crate::{
     },
 };
 
+/// What a pipe is believed to take at the least, however little was in it when it was full: its reader may have read meanwhile. It is the
+/// size of an ordinary pipe.
+const LEAST_CAPACITY: usize = 64 << 10;
+
 /// A pipe that is filled from the socket without passing through memory.
 ///
 /// The session's reader fills it while nothing of its stream waits in memory; what did not fit is written by whoever holds the stream.
@@ -156,7 +160,8 @@ impl Outlet {
                 Err(Errno::INTR) => continue,
                 // Only this side reads the socket, so what it says of itself stays true; the pipe's reader could have read meanwhile.
                 Err(Errno::AGAIN) if is_ready(socket, PollFlags::IN)? => {
-                    self.capacity.store(self.held(), Ordering::Relaxed);
+                    let held = self.held().max(LEAST_CAPACITY);
+                    self.capacity.fetch_min(held, Ordering::Relaxed);
                     Ok(Passed::Full)
                 }
                 Err(Errno::PIPE | Errno::INVAL | Errno::NOSYS) => Ok(Passed::Never),
