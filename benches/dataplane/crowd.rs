@@ -45,7 +45,11 @@ impl Crowd {
     pub(crate) fn through_dpipes(self, cluster: &Cluster) -> Outcome {
         let daemons: Vec<_> = cluster.nodes().iter().map(Daemon::pid).collect();
         let gate = Gate::new();
-        let start = |load: &Load| cluster.dpipes(&["-n", &load.pipeline()]).spawn();
+        let start = |load: &Load| {
+            cluster
+                .dpipes(&["-n", "-o", "compress=off", &load.pipeline()])
+                .spawn()
+        };
         let end = |running: Running| {
             let run = running.wait();
             run.assert_status(0);
@@ -176,7 +180,9 @@ pub(crate) fn growth_by_a_stalled_stream(cluster: &Cluster, bytes: u64) -> f64 {
         bytes,
     };
     let before = resident();
-    let running = cluster.dpipes(&["-n", &load.pipeline()]).spawn();
+    let running = cluster
+        .dpipes(&["-n", "-o", "compress=off", &load.pipeline()])
+        .spawn();
     assert!(
         holds_within(patience(), || gate.ready() == 1),
         "the reader is there"

@@ -175,7 +175,11 @@ pub(crate) fn through_dpipes(cluster: &Cluster, load: &Load) -> Ended {
 /// Through the daemons of a cluster, however the pipeline has it.
 pub(crate) fn through_pipeline(cluster: &Cluster, pipeline: &str) -> Ended {
     let daemons: Vec<_> = cluster.nodes().iter().map(Daemon::pid).collect();
-    let (run, cpu) = cpu::of(&daemons, || cluster.dpipes(&["-n", pipeline]).run());
+    let (run, cpu) = cpu::of(&daemons, || {
+        cluster
+            .dpipes(&["-n", "-o", "compress=off", pipeline])
+            .run()
+    });
     run.assert_status(0);
     let said = run.text().to_owned();
     Ended { said, cpu }

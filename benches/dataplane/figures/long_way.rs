@@ -80,7 +80,9 @@ fn with(name: &str, buffers: Option<&str>) -> Contest {
     let (source, sink) = (words(&load.source), words(&load.sink));
     let pipeline = format!("@n1 bench {source} | @n2 bench {sink}");
     let ours = || {
-        let run = lan.dpipes(1, &["-n", &pipeline]).run();
+        let run = lan
+            .dpipes(1, &["-n", "-o", "compress=off", &pipeline])
+            .run();
         run.assert_status(0);
         let said = run.text().to_owned();
         let cpu = f64::NAN;
