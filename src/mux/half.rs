@@ -26,6 +26,9 @@ const SLACK: u64 = 64 << 10;
 /// brim to be told. Twice what a runtime's timer may be late by, so that the pipe is not empty before.
 const SLOW: Duration = Duration::from_millis(4);
 
+/// Round trip from which on a path is not a local network.
+pub(super) const FAR: Duration = Duration::from_millis(5);
+
 /// A writer with less credit than this gets more as soon as there is room for a good piece, not only when half a window is free.
 const LOW: u64 = 128 << 10;
 
@@ -523,7 +526,7 @@ impl ReceiveHalf {
     /// is read slowly there is no slack, and whoever holds the stream [looks at the pipe](Self::is_starved) now and then.
     pub(super) fn replenish(&mut self, pipe: Room, round_trip: Option<Duration>) {
         let window = u64::from(self.window);
-        let path = self.under_way(round_trip.unwrap_or_default());
+        let path = self.under_way(pipe.capacity, round_trip.unwrap_or_default());
         let is_slow = self.reads_within(pipe.capacity) >= SLOW;
         let slack = if is_slow { path } else { path.max(SLACK) };
         let target = window.min(pipe.free as u64 + slack);
@@ -538,9 +541,12 @@ impl ReceiveHalf {
         self.tuning.took.mul_f64(share)
     }
 
-    /// What has to be under way at the pace of the last window, so that its reader need not wait for a path of this length: twice what fits on
-    /// it, as far as the window has grown for it.
-    fn under_way(&self, round_trip: Duration) -> u64 {
+    /// What has to be under way beside what a pipe of this capacity takes. On a far path that is all of the window, which is for nothing else.
+    /// On a near one it is twice what fits on the path at the pace of the last window, as far as the window has grown.
+    fn under_way(&self, capacity: usize, round_trip: Duration) -> u64 {
+        if round_trip >= FAR {
+            return u64::from(self.window).saturating_sub(capacity as u64);
+        }
         let grown = u64::from(self.window - self.base);
         let took = self.tuning.took.as_secs_f64();
         let share = 2.0 * round_trip.as_secs_f64() / took.max(f64::MIN_POSITIVE);
@@ -565,8 +571,7 @@ impl ReceiveHalf {
     /// Whether that is worth a frame.
     fn is_due(&self, target: u64) -> bool {
         let due = self.due(target);
-        due * 2 >= u64::from(self.window)
-            || (self.granted + self.credit_due < LOW && due >= GOOD_PIECE)
+        due * 2 >= target || (self.granted + self.credit_due < LOW && due >= GOOD_PIECE)
     }
 
     /// Doubles a window that is used up faster than its path can return credit for it; says by how much it has grown.

@@ -12,7 +12,7 @@ use super::{
     bucket::Bucket,
     budget::Budget,
     error::Violation,
-    half::{Ending, Next, ReceiveHalf, ReceiveState, SendHalf, SendState},
+    half::{Ending, FAR, Next, ReceiveHalf, ReceiveState, SendHalf, SendState},
     life::{Life, Pulse},
     payload::Payload,
 };
@@ -46,12 +46,9 @@ const PING_BURST: u32 = 10;
 /// waits for the others for a quarter of the time, and still enough to be worth its system calls.
 const SHARED_QUANTUM: usize = 256 << 10;
 
-/// Length of a data frame on a path that is [`FAR`]: what stands before a control frame in the socket delays it, and on a slow path by
+/// Length of a data frame on a path that is [`FAR`](super::half::FAR): what stands before a control frame in the socket delays it, and on a slow path by
 /// much. The windows there are many times longer, so throughput does not depend on it.
 const FAR_QUANTUM: usize = 64 << 10;
-
-/// Round trip from which on a path is not a local network.
-const FAR: Duration = Duration::from_millis(5);
 
 /// Which side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -229,3 +229,38 @@ fn a_window_grows_with_its_pipe_while_the_budget_lasts() {
     drop(alone);
     assert_eq!(budget.left(), 1 << 20);
 }
+
+#[test]
+fn on_a_far_path_the_window_grows_with_the_round_trips() {
+    const ROUND_TRIP: Duration = Duration::from_millis(100);
+    let mut alone = Alone::with_stream(StreamKind::Uni, 256 << 10);
+    alone.connection.tick(START).unwrap();
+    alone
+        .connection
+        .receive(Frame::Pong(1), ROUND_TRIP)
+        .unwrap();
+    // A quick reader: the pipe, which was not enlarged, is always empty.
+    let room = Room {
+        capacity: 64 << 10,
+        free: 64 << 10,
+    };
+    let mut now = Duration::from_secs(1);
+    let mut granted = 256 << 10;
+    for _ in 0..12 {
+        now += ROUND_TRIP;
+        let mut coming = std::mem::take(&mut granted);
+        while coming > 0 {
+            let piece = coming.min(64 << 10);
+            coming -= piece;
+            if alone.connection.passed(StreamId(1), piece, now) {
+                alone.connection.replenish(StreamId(1), room);
+            }
+            for frame in alone.says() {
+                if let Frame::Credit { delta, .. } = frame {
+                    granted += usize::try_from(delta).unwrap();
+                }
+            }
+        }
+    }
+    assert!(granted >= 4 << 20, "{granted} bytes in a round trip");
+}
