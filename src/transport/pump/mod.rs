@@ -39,9 +39,11 @@ pub enum Transfer {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
-mod copied;
+mod copied {
+    include!("tests.rs");
+}
 
 #[cfg(test)]
-#[path = "tests.rs"]
-mod spliced;
+mod spliced {
+    include!("tests.rs");
+}

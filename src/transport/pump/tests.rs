@@ -1,4 +1,4 @@
-//! What both ways of moving bytes have to do: these tests are two modules, one for each way.
+// What both ways of moving bytes have to do: these tests are in two modules, one for each way.
 
 use std::{
     io::{Read, Write, pipe},
