@@ -1,7 +1,7 @@
 //! Between pipes and streams: the only place that knows both.
 //!
 //! [`send_pipe`] empties a pipe into a stream, [`receive_pipe`] a stream into a pipe, [`receive_through`] with a [`Filter`] in between.
-//! On Linux bulk does not pass through memory: the kernel [splices](super::splice) it between pipe and socket, where the session is
+//! On Linux bulk does not pass through memory: the kernel splices it between pipe and socket, where the session is
 //! carried by a socket and the [`Transfer`] allows it. [`send_coded`] and [`receive_coded`] are for links whose bytes are compressed or hashed
 //! on their way, which takes memory, as filters do. What the pumps promise does not depend on how they move bytes. No timer is involved: what
 //! can be read now goes out now, and larger pieces come by themselves under load.
