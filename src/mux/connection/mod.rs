@@ -481,6 +481,16 @@ impl Connection {
         }
     }
 
+    /// The half that this side writes.
+    fn sending(&self, stream: StreamId) -> Option<&SendHalf> {
+        self.streams.get(&stream)?.send.as_ref()
+    }
+
+    /// The half that this side reads.
+    fn receiving(&self, stream: StreamId) -> Option<&ReceiveHalf> {
+        self.streams.get(&stream)?.receive.as_ref()
+    }
+
     fn sender(&mut self, stream: StreamId) -> Option<&mut SendHalf> {
         self.streams.get_mut(&stream)?.send.as_mut()
     }
@@ -522,10 +532,7 @@ impl Connection {
     }
 
     fn receive_ended(&mut self, stream: StreamId) {
-        let half = self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.receive.as_ref());
+        let half = self.receiving(stream);
         if let Some(ReceiveState::Ended(ending)) = half.map(|half| &half.state) {
             let ending = ending.clone();
             self.events

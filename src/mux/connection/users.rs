@@ -57,11 +57,7 @@ impl Connection {
     ///
     /// Returns how the half ended.
     pub fn has_room(&self, stream: StreamId, length: usize) -> Result<bool, Ending> {
-        let half = self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.send.as_ref());
-        match half.map(|half| (&half.state, half)) {
+        match self.sending(stream).map(|half| (&half.state, half)) {
             None => Err(Ending::Lost),
             Some((SendState::Ended(ending), _)) => Err(ending.clone()),
             Some((_, half)) => Ok(half.has_room(length)),
@@ -99,11 +95,7 @@ impl Connection {
     /// How a written half ended; `None` while it has not.
     #[must_use]
     pub fn send_ending(&self, stream: StreamId) -> Option<Ending> {
-        match self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.send.as_ref())
-        {
+        match self.sending(stream) {
             Some(half) => match &half.state {
                 SendState::Ended(ending) => Some(ending.clone()),
                 _ => None,
@@ -115,21 +107,13 @@ impl Connection {
     /// Bytes of a half that wait to be taken.
     #[must_use]
     pub fn queued(&self, stream: StreamId) -> usize {
-        let half = self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.send.as_ref());
-        half.map_or(0, SendHalf::queued)
+        self.sending(stream).map_or(0, SendHalf::queued)
     }
 
     /// Bytes that were queued on a half since its beginning.
     #[must_use]
     pub fn bytes_accepted(&self, stream: StreamId) -> u64 {
-        let half = self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.send.as_ref());
-        half.map_or(0, SendHalf::accepted)
+        self.sending(stream).map_or(0, SendHalf::accepted)
     }
 
     /// Gives up writing; what is queued is dropped. Does nothing once Finish has been handed out.
@@ -220,11 +204,7 @@ impl Connection {
     /// [replenish](Self::replenish) has to be called now and then, for the pipe does not tell when it has room.
     #[must_use]
     pub fn is_starved(&self, stream: StreamId) -> bool {
-        let half = self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.receive.as_ref());
-        half.is_some_and(ReceiveHalf::is_starved)
+        self.receiving(stream).is_some_and(ReceiveHalf::is_starved)
     }
 
     /// Gives the writer of a stream that ends in a pipe credit for what the pipe has room.
@@ -255,11 +235,7 @@ impl Connection {
     /// Why a read half will not come to a clean end, as soon as that is known.
     #[must_use]
     pub fn broken(&self, stream: StreamId) -> Option<Ending> {
-        match self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.receive.as_ref())
-        {
+        match self.receiving(stream) {
             Some(half) => half.broken(),
             None => Some(Ending::Lost),
         }
@@ -268,11 +244,7 @@ impl Connection {
     /// The digest that came with the Finish of a half.
     #[must_use]
     pub fn digest(&self, stream: StreamId) -> Option<[u8; 32]> {
-        let half = self
-            .streams
-            .get(&stream)
-            .and_then(|halves| halves.receive.as_ref());
-        half.and_then(ReceiveHalf::digest)
+        self.receiving(stream).and_then(ReceiveHalf::digest)
     }
 
     /// Asks the writer to end a half; what has arrived and what still comes is dropped.
