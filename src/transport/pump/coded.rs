@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bulk, Grower,
-    filter::{Filter, Spoilt},
+    filter::Filter,
     meter::Meter,
     receive::{Between, End, Filling, ReceiveEnd, receive},
     send::{BULK, FULL, SMALL, SendEnd, write_failed},
@@ -170,14 +170,9 @@ impl Filling<'_> {
         if let Err(error) = decoder.finish(self.stream.digest()) {
             return End::Damaged(error);
         }
-        let Some(filter) = filter else {
-            return End::Finished;
-        };
-        let finished = filter.finish(&mut filtered);
-        match (self.put_all(&mut filtered).await, finished) {
-            (Err(end), _) => end,
-            (Ok(()), Ok(())) => End::Finished,
-            (Ok(()), Err(Spoilt)) => End::Spoilt,
+        match filter {
+            None => End::Finished,
+            Some(filter) => self.finish_filtered(filter, &mut filtered).await,
         }
     }
 
@@ -186,22 +181,6 @@ impl Filling<'_> {
             let written = self.put(rest).await?;
             self.outlet.count(written);
             rest = &rest[written..];
-        }
-        Ok(())
-    }
-
-    async fn put_filtered(
-        &mut self,
-        filter: &mut dyn Filter,
-        mut rest: &[u8],
-        filtered: &mut Vec<u8>,
-    ) -> Result<(), End> {
-        while !rest.is_empty() {
-            let before = rest.len();
-            let pushed = filter.push(&mut rest, filtered);
-            self.put_all(filtered).await?;
-            self.outlet.count(before - rest.len());
-            pushed.map_err(|Spoilt| End::Spoilt)?;
         }
         Ok(())
     }

@@ -239,32 +239,45 @@ impl Filling<'_> {
     async fn fill_through(&mut self, filter: &mut dyn Filter) -> End {
         let mut output = Vec::new();
         loop {
-            let piece = match self.next().await {
-                Ok(Some(piece)) => piece,
-                Ok(None) => {
-                    let finished = filter.finish(&mut output);
-                    if let Err(end) = self.put_all(&mut output).await {
-                        return end;
-                    }
-                    return match finished {
-                        Ok(()) => End::Finished,
-                        Err(Spoilt) => End::Spoilt,
-                    };
-                }
-                Err(end) => return end,
+            let put = match self.next().await {
+                Ok(Some(piece)) => self.put_filtered(filter, &piece, &mut output).await,
+                Ok(None) => return self.finish_filtered(filter, &mut output).await,
+                Err(end) => Err(end),
             };
-            let mut rest = &piece[..];
-            while !rest.is_empty() {
-                let before = rest.len();
-                let pushed = filter.push(&mut rest, &mut output);
-                if let Err(end) = self.put_all(&mut output).await {
-                    return end;
-                }
-                self.outlet.count(before - rest.len());
-                if pushed == Err(Spoilt) {
-                    return End::Spoilt;
-                }
+            if let Err(end) = put {
+                return end;
             }
+        }
+    }
+
+    /// Writes what a filter makes of a piece, which is counted as it came.
+    pub(super) async fn put_filtered(
+        &mut self,
+        filter: &mut dyn Filter,
+        mut rest: &[u8],
+        filtered: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        while !rest.is_empty() {
+            let before = rest.len();
+            let pushed = filter.push(&mut rest, filtered);
+            self.put_all(filtered).await?;
+            self.outlet.count(before - rest.len());
+            pushed.map_err(|Spoilt| End::Spoilt)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a filter has held back, now that the stream has finished.
+    pub(super) async fn finish_filtered(
+        &mut self,
+        filter: &mut dyn Filter,
+        filtered: &mut Vec<u8>,
+    ) -> End {
+        let finished = filter.finish(filtered);
+        match (self.put_all(filtered).await, finished) {
+            (Err(end), _) => end,
+            (Ok(()), Ok(())) => End::Finished,
+            (Ok(()), Err(Spoilt)) => End::Spoilt,
         }
     }
 
