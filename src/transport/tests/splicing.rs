@@ -95,15 +95,19 @@ impl Link {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_of_crumbs_gets_everything() {
-    let (a, b) = nodes().await;
-    let mut link = Link::new(&a, &b).await;
-    let data = content(1, 12_000_000);
-    let (writing, reading) = link.carry(data.clone(), 777);
+/// A new link carries this text unchanged to one that reads it in pieces of this length.
+async fn carries(a: &Session, b: &Session, data: Vec<u8>, piece: usize) {
+    let mut link = Link::new(a, b).await;
+    let (writing, reading) = link.carry(data.clone(), piece);
     link.finish().await;
     writing.join().unwrap();
     assert!(reading.join().unwrap() == data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_of_crumbs_gets_everything() {
+    let (a, b) = nodes().await;
+    carries(&a, &b, content(1, 12_000_000), 777).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,12 +176,7 @@ async fn ten_thousand_idle_streams_cost_a_busy_one_nothing_but_memory() {
         idle.push(uni(&a, &b, 64 << 10).await);
         idle.push(uni(&b, &a, 64 << 10).await);
     }
-    let mut link = Link::new(&a, &b).await;
-    let data = content(4, 20_000_000);
-    let (writing, reading) = link.carry(data.clone(), 1 << 20);
-    link.finish().await;
-    writing.join().unwrap();
-    assert!(reading.join().unwrap() == data);
+    carries(&a, &b, content(4, 20_000_000), 1 << 20).await;
     for (send, recv) in &mut idle[9_990..] {
         soon(send.send(Bytes::from_static(b"still there")))
             .await
@@ -234,12 +233,7 @@ async fn an_app_that_reads_its_own_output_ends_its_stream_and_nothing_else() {
     let end = soon(sending).await.unwrap();
     assert!(matches!(end, SendEnd::Stopped { .. }), "{end:?}");
     // The session goes on.
-    let mut link = Link::new(&a, &b).await;
-    let data = content(5, 2_000_000);
-    let (writing, reading) = link.carry(data.clone(), 1 << 20);
-    link.finish().await;
-    writing.join().unwrap();
-    assert!(reading.join().unwrap() == data);
+    carries(&a, &b, content(5, 2_000_000), 1 << 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
