@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     mux::{Violation, code},
-    wire::{Decoder, Frame, StreamId, codec::Header, limits},
+    wire::{
+        Decoder, Frame, StreamId,
+        codec::{Awaited, Header},
+        limits,
+    },
 };
 
 /// Buffer into which is received: with less the system calls cost more than the copying, with more the cache is missed.
@@ -87,7 +91,7 @@ enum Way {
     Exact,
     /// A long payload is being spliced.
     Passing,
-    /// As much as there is, because the payload that is under way cannot be spliced any further.
+    /// The rest of a long payload that cannot be spliced any further, and no byte of what follows it.
     Spilt,
 }
 
@@ -156,24 +160,30 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
 
     /// Where the payload that comes next may be passed to, and how much of it.
     fn next_outlet(&mut self) -> Option<(StreamId, Arc<Outlet>, usize)> {
-        let (stream, left) = self.decoder.awaits_data()?;
-        let is_long = left >= LEAST || self.way == Way::Passing;
-        let passable = if self.way == Way::Spilt
-            || !is_long
-            || !self.buffers.current.is_empty()
-            || self.reader.socket().is_none()
-        {
-            None
-        } else {
-            self.shared.lock().passable(stream)
-        };
-        let Some((outlet, most)) = passable else {
-            self.way = match self.way {
-                Way::Passing | Way::Spilt => Way::Spilt,
-                Way::Buffered | Way::Exact => Way::Buffered,
-            };
+        let Awaited {
+            stream,
+            length,
+            left,
+        } = self.decoder.awaits_data()?;
+        if self.way == Way::Spilt {
+            return None;
+        }
+        if length < LEAST || !self.buffers.current.is_empty() || self.reader.socket().is_none() {
+            self.way = Way::Buffered;
+            return None;
+        }
+        let state = self.shared.lock();
+        if !state.has_outlet(stream) {
+            self.way = Way::Buffered;
+            return None;
+        }
+        // The end of a payload of which the most has been copied is not worth a slot of the pipe.
+        let is_worth = left >= LEAST || self.way == Way::Passing;
+        let Some((outlet, most)) = state.passable(stream).filter(|_| is_worth) else {
+            self.way = Way::Spilt;
             return None;
         };
+        drop(state);
         self.way = Way::Passing;
         self.traffic.payload(stream);
         Some((stream, outlet, left.min(most)))
@@ -215,11 +225,14 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
         }
     }
 
-    /// How much to read at most, where long payloads are expected: the header of the next frame, or the rest of a short one.
+    /// How much to read at most, where long payloads are expected: the header of the next frame, the rest of a short one, or that of a
+    /// payload that cannot be spliced.
     fn rest_of_frame(&mut self) -> Option<u64> {
         let have = &self.buffers.current;
-        if self.way != Way::Exact || self.decoder.awaits_data().is_some() {
-            return None;
+        match (self.way, self.decoder.awaits_data()) {
+            (Way::Spilt, Some(awaited)) => return Some(awaited.left as u64),
+            (Way::Exact, None) => {}
+            _ => return None,
         }
         let whole = match have.first_chunk() {
             None => limits::HEADER,
@@ -230,11 +243,11 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
 
     /// Hands what was read to the connection, or to the pipes of the streams.
     fn receive(&mut self) {
-        let spilt = self.decoder.awaits_data().map_or(0, |(_, left)| left);
-        if self.way == Way::Spilt && self.buffers.current.len() >= spilt {
-            self.way = Way::Buffered;
+        let received = self.try_receive();
+        if self.way == Way::Spilt && self.decoder.awaits_data().is_none() {
+            self.way = Way::Exact;
         }
-        match self.try_receive() {
+        match received {
             Ok(next) => self.deadline = next,
             Err(lost) => {
                 let code = match &lost {
@@ -263,8 +276,12 @@ impl<R: AsyncRead + OfSocket + Unpin> Reading<R> {
                     if let Some((outlet, most)) = state.passable(stream) {
                         // The lock is not held across a system call that copies.
                         drop(state);
+                        let is_long = payload.len() >= LEAST;
                         let written = outlet.write(&payload[..payload.len().min(most)]);
                         payload.advance(written);
+                        if is_long && self.way == Way::Buffered {
+                            self.way = Way::Exact;
+                        }
                         let larger = outlet.note(written);
                         state = self.shared.lock();
                         if let Some(size) = larger {

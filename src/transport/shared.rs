@@ -210,6 +210,11 @@ impl State {
         self.outlets.remove(&stream);
     }
 
+    /// Whether a stream's bytes are passed straight into a pipe when there is room.
+    pub(super) fn has_outlet(&self, stream: StreamId) -> bool {
+        self.outlets.contains_key(&stream)
+    }
+
     /// Where the next bytes of a stream may be passed, and how many.
     pub(super) fn passable(&self, stream: StreamId) -> Option<(Arc<Outlet>, usize)> {
         let outlet = self.outlets.get(&stream)?;

@@ -34,7 +34,7 @@ enum State {
     #[default]
     Header,
     /// Within the payload of a Data frame.
-    Data { stream: StreamId, left: usize },
+    Data(Awaited),
     /// Within a frame of an unknown type.
     Skip { left: usize },
 }
@@ -98,7 +98,7 @@ impl Decoder {
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, DecodeError> {
         loop {
             match &mut self.state {
-                State::Data { stream, left } => {
+                State::Data(Awaited { stream, left, .. }) => {
                     if buffer.is_empty() {
                         return Ok(None);
                     }
@@ -131,10 +131,11 @@ impl Decoder {
                         }
                         Some(FrameType::Data) => {
                             buffer.advance(limits::HEADER);
-                            self.state = State::Data {
+                            self.state = State::Data(Awaited {
                                 stream: header.stream,
+                                length: header.length,
                                 left: header.length,
-                            };
+                            });
                         }
                         Some(frame_type) => {
                             if buffer.len() < limits::HEADER + header.length {
@@ -150,11 +151,11 @@ impl Decoder {
         }
     }
 
-    /// What comes next when it is the payload of a Data frame: the stream, and how many bytes of it are missing.
+    /// What comes next when it is the payload of a Data frame.
     #[must_use]
-    pub const fn awaits_data(&self) -> Option<(StreamId, usize)> {
+    pub const fn awaits_data(&self) -> Option<Awaited> {
         match self.state {
-            State::Data { stream, left } => Some((stream, left)),
+            State::Data(awaited) => Some(awaited),
             State::Header | State::Skip { .. } => None,
         }
     }
@@ -165,12 +166,12 @@ impl Decoder {
     ///
     /// If it awaits fewer; whoever took them has taken part of the next frame.
     pub fn pass(&mut self, bytes: usize) {
-        let Some((stream, left)) = self.awaits_data().filter(|(_, left)| bytes <= *left) else {
+        let Some(awaited) = self.awaits_data().filter(|awaited| bytes <= awaited.left) else {
             panic!("{bytes} bytes passed in state {:?}", self.state);
         };
-        self.state = match left - bytes {
+        self.state = match awaited.left - bytes {
             0 => State::Header,
-            left => State::Data { stream, left },
+            left => State::Data(Awaited { left, ..awaited }),
         };
     }
 
@@ -179,6 +180,17 @@ impl Decoder {
     pub fn at_boundary(&self, buffer: &BytesMut) -> bool {
         matches!(self.state, State::Header) && buffer.is_empty()
     }
+}
+
+/// A payload of a Data frame that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// Whose it is.
+    pub stream: StreamId,
+    /// Bytes of the whole payload.
+    pub length: usize,
+    /// Bytes that are still to come, at least one.
+    pub left: usize,
 }
 
 /// A header whose length has been found legal.
