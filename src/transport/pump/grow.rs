@@ -14,12 +14,15 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// Size of a pipe that carries bulk: twice the throughput of the usual 64 KiB at half the cost, and the most an unprivileged user gets.
 const LARGE: usize = 1 << 20;
 
-/// Pipes that may be large at a time. A user has 64 MiB of pipe buffers (`pipe-user-pages-soft`, pipe(7)); beyond them every new pipe, also of
+/// Size of one more when many carry bulk already: most of the gain for a quarter of the memory.
+const MEDIUM: usize = 256 << 10;
+
+/// Bytes that larger pipes may come to. A user has 64 MiB of pipe buffers (`pipe-user-pages-soft`, pipe(7)); beyond them every new pipe, also of
 /// other programs, shrinks to two pages. This leaves half to the others.
-const MOST: usize = 32;
+const MOST: usize = 32 << 20;
 
 /// The same where the kernel sets no bound, which is for processes with `CAP_SYS_RESOURCE`: as much as windows may come to.
-const MOST_PRIVILEGED: usize = 256;
+const MOST_PRIVILEGED: usize = 256 << 20;
 
 /// How many it is for this process.
 static MOST_HERE: LazyLock<usize> = LazyLock::new(|| {
@@ -37,11 +40,14 @@ static MOST_HERE: LazyLock<usize> = LazyLock::new(|| {
     }
 });
 
-/// A full pipe, or a long piece, so many times in a row is bulk.
-const PROOF: u32 = 4;
+/// Score that proves bulk: four long pieces, or full pipes, in a row, or a few more with short ones between them.
+const PROOF: u32 = 4 * LONG_PIECE;
 
-/// How many pipes are large.
-static LARGE_PIPES: AtomicUsize = AtomicUsize::new(0);
+/// What a long piece adds to the score; a short one takes away 1. The end of a long frame is a short piece, so that every other one may be short.
+const LONG_PIECE: u32 = 2;
+
+/// What the larger pipes of this process come to.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Watches a pipe and enlarges it once when it proves to carry bulk.
 #[derive(Debug, Default)]
@@ -67,7 +73,8 @@ enum Grown {
     No,
     /// It was tried, and failed, which is normal.
     Refused,
-    Yes,
+    /// To so many bytes.
+    To(usize),
 }
 
 // === impl Grower ===
@@ -78,38 +85,54 @@ impl Grower {
         if !matches!(self.state, Grown::No) {
             return Bulk::Yes;
         }
-        self.proof = if much { self.proof + 1 } else { 0 };
+        self.proof = if much {
+            self.proof + LONG_PIECE
+        } else {
+            self.proof.saturating_sub(1)
+        };
         if self.proof < PROOF {
             return Bulk::No;
         }
         self.state = Self::grow(pipe);
         match self.state {
-            Grown::Yes => Bulk::Grown(LARGE),
+            Grown::To(size) => Bulk::Grown(size),
             Grown::No | Grown::Refused => Bulk::Yes,
         }
     }
 
     fn grow<F: AsFd>(pipe: F) -> Grown {
-        let taken = LARGE_PIPES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pipes| {
-            (pipes < *MOST_HERE).then_some(pipes + 1)
-        });
-        if taken.is_err() {
-            return Grown::Refused;
+        let has = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(usize::MAX);
+        for size in [LARGE, MEDIUM] {
+            // One half is for large ones, so that the many that may come later get something as well.
+            let most = if size == LARGE {
+                *MOST_HERE / 2
+            } else {
+                *MOST_HERE
+            };
+            if has >= size || !take(size, most) {
+                continue;
+            }
+            if rustix::pipe::fcntl_setpipe_size(&pipe, size).is_ok() {
+                return Grown::To(size);
+            }
+            TAKEN.fetch_sub(size, Ordering::Relaxed);
         }
-        let enough = rustix::pipe::fcntl_getpipe_size(&pipe).is_ok_and(|size| size >= LARGE);
-        if !enough && rustix::pipe::fcntl_setpipe_size(&pipe, LARGE).is_ok() {
-            Grown::Yes
-        } else {
-            LARGE_PIPES.fetch_sub(1, Ordering::Relaxed);
-            Grown::Refused
-        }
+        Grown::Refused
     }
+}
+
+/// Takes so much, if no more than `most` is taken then.
+fn take(size: usize, most: usize) -> bool {
+    let more = |taken| (taken + size <= most).then_some(taken + size);
+    TAKEN
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        .is_ok()
 }
 
 impl Drop for Grower {
     fn drop(&mut self) {
-        if matches!(self.state, Grown::Yes) {
-            LARGE_PIPES.fetch_sub(1, Ordering::Relaxed);
+        if let Grown::To(size) = self.state {
+            TAKEN.fetch_sub(size, Ordering::Relaxed);
         }
     }
 }
