@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::half::FAR;
+
 /// Time between two pings, whether data flows or not: an idle session must notice a dead peer as early as a busy one.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 
@@ -10,6 +12,16 @@ pub(super) const PING_AT_MOST_EVERY: Duration = Duration::from_millis(200);
 
 /// Silence after which a peer is dead: three unanswered pings, so that a busy machine is not taken for a dead one.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+
+/// Round trip of an answer that is not doubted: that of a local network between machines with nothing else to do.
+const LOCAL: Duration = Duration::from_micros(200);
+
+/// Pings that follow each other quickly while the path looks longer than that: it may be the machines that are busy, as daemons are that have
+/// just started, and that is over soon. Too long a round trip is not harmless on a short path: more is under way than caches hold.
+const DOUBTS: u32 = 5;
+
+/// Time between two pings for as long as the path looks far.
+const PING_FAR_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of the peer's life.
 #[derive(Debug)]
@@ -23,6 +35,8 @@ pub(super) struct Life {
     asked: Option<(u64, Duration)>,
     round_trip: Option<Duration>,
     least_round_trip: Option<Duration>,
+    /// Quick pings so far.
+    doubts: u32,
 }
 
 /// What a tick found.
@@ -50,6 +64,7 @@ impl Life {
             asked: None,
             round_trip: None,
             least_round_trip: None,
+            doubts: 0,
         }
     }
 
@@ -88,8 +103,17 @@ impl Life {
             let took = now.saturating_sub(at);
             self.asked = None;
             self.round_trip = Some(took);
-            self.least_round_trip =
-                Some(self.least_round_trip.map_or(took, |least| least.min(took)));
+            let least = self.least_round_trip.map_or(took, |least| least.min(took));
+            self.least_round_trip = Some(least);
+            let again = if least >= LOCAL && self.doubts < DOUBTS {
+                self.doubts += 1;
+                PING_AT_MOST_EVERY
+            } else if least >= FAR {
+                PING_FAR_EVERY
+            } else {
+                return;
+            };
+            self.next_ping = self.next_ping.min(at + again);
         }
     }
 
@@ -180,5 +204,24 @@ mod tests {
         life.answered(2, SECOND * 8);
         assert_eq!(life.round_trip(), Some(SECOND * 3));
         assert_eq!(life.least_round_trip(), Some(SECOND));
+    }
+
+    #[test]
+    fn a_path_that_looks_long_is_measured_again_soon() {
+        let mut life = Life::new();
+        let (mut asked, mut now) = (Vec::new(), Duration::ZERO);
+        while now < SECOND * 4 {
+            if let Pulse::Ping(number) = life.tick(now) {
+                asked.push(now);
+                life.answered(number, now + FAR);
+            }
+            now = life.deadline();
+        }
+        let quick = (0..=DOUBTS).map(|ping| PING_AT_MOST_EVERY * ping);
+        let then = (2..=3).map(|second| SECOND * second);
+        assert_eq!(asked, quick.chain(then).collect::<Vec<_>>());
+        life.tick(now);
+        life.answered(life.sequence, now + FAR / 2);
+        assert_eq!(life.next_ping, now + PING_EVERY);
     }
 }
