@@ -226,7 +226,18 @@ impl SendHalf {
     pub(super) fn push(&mut self, payload: Payload) {
         self.queued += payload.len();
         self.accepted += payload.len() as u64;
-        self.queue.push_back(payload);
+        match (self.queue.back_mut(), payload) {
+            (Some(Payload::Piped(waiting)), Payload::Piped(more)) => *waiting += more,
+            (_, payload) => self.queue.push_back(payload),
+        }
+    }
+
+    /// How much of a pipe is announced, when that is all that is queued.
+    pub(super) fn announced(&self) -> Option<usize> {
+        match self.queue.front() {
+            Some(Payload::Piped(length)) if *length == self.queued => Some(self.queued),
+            _ => None,
+        }
     }
 
     pub(super) const fn queued(&self) -> usize {

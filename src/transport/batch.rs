@@ -63,6 +63,7 @@ impl Batch {
     pub(super) fn fill(&mut self, state: &mut State) -> usize {
         let mut length = 0;
         while length < FULL && self.pieces.len() + 2 < PIECES {
+            self.announce_more(state);
             let Some(outgoing) = state.connection.poll_outgoing() else {
                 break;
             };
@@ -166,6 +167,22 @@ impl Batch {
     /// The streams that announced bytes were written of.
     pub(super) fn take_sent(&mut self) -> impl Iterator<Item = (StreamId, Arc<Source>)> {
         self.sent.drain(..)
+    }
+
+    /// Announces what has come into the pipe of the next stream since it took its place in the line. Not for one of which bytes are in the
+    /// batch: those are still in the pipe, and would be announced twice.
+    fn announce_more(&self, state: &mut State) {
+        let Some((stream, announced)) = state.connection.next_announced() else {
+            return;
+        };
+        let in_batch = |piece: &Piece| matches!(piece, Piece::Piped(piped, ..) if *piped == stream);
+        if self.pieces.iter().any(in_batch) {
+            return;
+        }
+        let waiting = state.source(stream).and_then(|source| source.waiting());
+        if let Some(more) = waiting.and_then(|waiting| waiting.checked_sub(announced)) {
+            state.connection.send(stream, Payload::Piped(more));
+        }
     }
 
     fn advance(&mut self, mut written: usize) {

@@ -401,6 +401,18 @@ impl Connection {
         None
     }
 
+    /// The stream of the next data frame, if what it will carry was announced while it is in a pipe, and how much that was. More may be there
+    /// by now, which the driver can [announce](Self::send) too: the frame becomes longer then. A stream that is alone has not waited.
+    #[must_use]
+    pub fn next_announced(&self) -> Option<(StreamId, usize)> {
+        if self.line.ready.len() < 2 {
+            return None;
+        }
+        let stream = *self.line.ready.front()?;
+        let announced = self.sending(stream)?.announced()?;
+        (announced < self.quantum()).then_some((stream, announced))
+    }
+
     /// Whether [`Connection::poll_outgoing`] may have something.
     #[must_use]
     pub fn has_outgoing(&self) -> bool {

@@ -264,3 +264,24 @@ fn on_a_far_path_the_window_grows_with_the_round_trips() {
     }
     assert!(granted >= 4 << 20, "{granted} bytes in a round trip");
 }
+
+#[test]
+fn what_came_into_a_pipe_meanwhile_makes_its_next_frame_longer() {
+    let mut alone = Alone::with_stream(StreamKind::Uni, 0);
+    let mut open = || alone.connection.open(StreamKind::Uni, &purpose()).unwrap();
+    let (first, second) = (open(), open());
+    alone.says();
+    for stream in [first, second] {
+        let delta = 1 << 20;
+        alone.hear(Frame::Credit { stream, delta }).unwrap();
+        alone.connection.send(stream, Payload::Piped(20_000));
+    }
+    assert_eq!(alone.connection.next_announced(), Some((first, 20_000)));
+    alone.connection.send(first, Payload::Piped(30_000));
+    let next = alone.connection.poll_outgoing();
+    let payload = Payload::Piped(50_000);
+    let stream = first;
+    assert_eq!(next, Some(Outgoing::Data { stream, payload }));
+    // The other one is alone then, and has not waited.
+    assert_eq!(alone.connection.next_announced(), None);
+}
