@@ -23,8 +23,18 @@ pub const SEND_QUEUE: usize = 512 << 10;
 const SLACK: u64 = 64 << 10;
 
 /// A full pipe of which its reader takes so long to read is slow: there is time to look at it now and then, instead of filling it to the
-/// brim to be told. Twice what a runtime's timer may be late by, so that the pipe is not empty before.
+/// brim to be told. A look that a runtime's timer makes late by a millisecond or two still finds something in it.
 const SLOW: Duration = Duration::from_millis(4);
+
+/// The pipe of a slow reader is looked at no earlier than after this: a runtime's timer has no finer grain.
+const LOOK_LEAST: Duration = Duration::from_millis(1);
+
+/// And no later than after this, should its reader have become quick: then the pipe was empty for so long, once.
+const LOOK_MOST: Duration = Duration::from_millis(16);
+
+/// After so many looks at a pipe of which nobody has read, it is filled to the brim, and tells by itself when somebody does. A stream that
+/// nobody reads for an hour must not cost a processor anything.
+const IDLE_LOOKS: u32 = 8;
 
 /// Round trip from which on a path is not a local network.
 pub(super) const FAR: Duration = Duration::from_millis(5);
@@ -165,6 +175,8 @@ pub(super) struct ReceiveHalf {
     received: u64,
     digest: Option<[u8; 32]>,
     tuning: Tuning,
+    /// What was free in the pipe at the last look, and how often it was that already.
+    looks: Option<(usize, u32)>,
     reserved: Reservation,
     /// Whether its user has not let go of it.
     pub(super) held: bool,
@@ -175,7 +187,7 @@ pub(super) struct ReceiveHalf {
 struct Tuning {
     since: Duration,
     used: u64,
-    /// How long the last window took.
+    /// How long a window took at the last pace.
     took: Duration,
 }
 
@@ -334,6 +346,7 @@ impl ReceiveHalf {
             received: 0,
             digest: None,
             tuning: Tuning::default(),
+            looks: None,
             reserved: budget.reservation(),
             held: true,
         }
@@ -534,20 +547,56 @@ impl ReceiveHalf {
     ///
     /// The pipe never tells that it is less full than before unless it was full. So a writer is not without credit while nothing waits in
     /// memory: it sends until the pipe is full and something waits, and when the pipe has room for that, this is called again. Where the pipe
-    /// is read slowly there is no slack, and whoever holds the stream [looks at the pipe](Self::is_starved) now and then.
+    /// is read slowly there is no slack, credit comes when half of the pipe is free, and whoever holds the stream [looks](Self::look) at it.
     pub(super) fn replenish(&mut self, pipe: Room, round_trip: Option<Duration>) {
-        let window = u64::from(self.window);
+        if self.state != ReceiveState::Open {
+            return;
+        }
         let path = self.under_way(pipe.capacity, round_trip.unwrap_or_default());
-        let is_slow = self.reads_within(pipe.capacity) >= SLOW;
-        let slack = if is_slow { path } else { path.max(SLACK) };
-        let target = window.min(pipe.free as u64 + slack);
-        if self.state == ReceiveState::Open && self.is_due(target) {
+        let room = |slack| u64::from(self.window).min(pipe.free as u64 + slack);
+        let (target, is_due) = if self.is_slow(pipe) {
+            let target = room(path);
+            (target, self.due(target) >= self.low_water(pipe))
+        } else {
+            let target = room(path.max(SLACK));
+            (target, self.is_due(target))
+        };
+        if is_due {
             self.credit_due += self.due(target);
         }
     }
 
+    /// The same for a pipe of which nobody tells. Says when to look again, unless the writer has got something.
+    pub(super) fn look(&mut self, pipe: Room, round_trip: Option<Duration>) -> Option<Duration> {
+        self.looks = match self.looks {
+            Some((free, looks)) if free == pipe.free => Some((free, looks + 1)),
+            _ => Some((pipe.free, 0)),
+        };
+        if self.looks.is_some_and(|(_, looks)| looks >= IDLE_LOOKS) {
+            // As of a reader whose pace is not known.
+            self.tuning.took = Duration::ZERO;
+        }
+        self.replenish(pipe, round_trip);
+        if !self.is_starved() {
+            self.looks = None;
+            return None;
+        }
+        let missing = self.low_water(pipe).saturating_sub(pipe.free as u64);
+        Some(self.reads_within(missing).clamp(LOOK_LEAST, LOOK_MOST))
+    }
+
+    fn is_slow(&self, pipe: Room) -> bool {
+        self.reads_within(pipe.capacity as u64) >= SLOW
+    }
+
+    /// How much of a slow reader's pipe has to be free before its writer gets credit: few large pieces are cheaper than many small ones,
+    /// and the other half lasts until they are there.
+    fn low_water(&self, pipe: Room) -> u64 {
+        (pipe.capacity as u64).min(u64::from(self.window)) / 2
+    }
+
     /// How long the reader of the pipe takes for so much, as far as is known.
-    fn reads_within(&self, bytes: usize) -> Duration {
+    fn reads_within(&self, bytes: u64) -> Duration {
         let share = bytes as f64 / f64::from(self.window.max(1));
         self.tuning.took.mul_f64(share)
     }
@@ -592,10 +641,14 @@ impl ReceiveHalf {
             return 0;
         }
         let took = now.saturating_sub(self.tuning.since);
-        self.tuning.since = now;
-        self.tuning.used = 0;
-        self.tuning.took = took;
-        if round_trip.is_none_or(|round_trip| took >= round_trip * SMALL_WITHIN) {
+        // It may have been nearly two windows.
+        let windows = self.tuning.used as f64 / f64::from(self.window);
+        self.tuning = Tuning {
+            since: now,
+            used: 0,
+            took: took.div_f64(windows),
+        };
+        if round_trip.is_none_or(|round_trip| self.tuning.took >= round_trip * SMALL_WITHIN) {
             return 0;
         }
         let wanted = self.window.min(limits::MAX_WINDOW - self.window);

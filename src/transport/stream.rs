@@ -1,6 +1,6 @@
 //! The two ends of a stream.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,9 +15,6 @@ use crate::{
     mux::{Connection, DEFAULT_WINDOW, Ending, Payload, Read},
     wire::{Half, StreamId, StreamKind, limits},
 };
-
-/// How often the pipe of a slow reader is looked at: half of the time in which it would be empty at the least.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// The writing end of a stream.
 ///
@@ -394,11 +391,14 @@ impl RecvStream {
         loop {
             let is_starved = |state: &mut State| state.connection.is_starved(id).then_some(());
             self.end.wait(is_starved).await;
-            sleep(LOOK_EVERY).await;
-            let room = outlet.room();
-            self.end
-                .shared()
-                .with(|connection, _| connection.replenish(id, room));
+            loop {
+                let room = outlet.room();
+                let shared = self.end.shared();
+                let Some(again) = shared.with(|connection, _| connection.look(id, room)) else {
+                    break;
+                };
+                sleep(again).await;
+            }
         }
     }
 

@@ -201,7 +201,7 @@ impl Connection {
     }
 
     /// Whether the writer of a stream that ends in a pipe waits for credit while nothing waits to be read: then
-    /// [replenish](Self::replenish) has to be called now and then, for the pipe does not tell when it has room.
+    /// [look](Self::look) has to be called now and then, for the pipe does not tell when it has room.
     #[must_use]
     pub fn is_starved(&self, stream: StreamId) -> bool {
         self.receiving(stream).is_some_and(ReceiveHalf::is_starved)
@@ -220,6 +220,17 @@ impl Connection {
                 self.changed(stream, Half::Receive);
             }
         }
+    }
+
+    /// The same for a stream that [is starved](Self::is_starved). Says when to look again, unless its writer has got credit.
+    pub fn look(&mut self, stream: StreamId, pipe: Room) -> Option<Duration> {
+        let round_trip = self.life.least_round_trip();
+        let half = self.streams.get_mut(&stream)?.receive.as_mut()?;
+        let again = half.look(pipe, round_trip);
+        if half.credit_due > 0 {
+            self.line_up_credit(stream);
+        }
+        again
     }
 
     /// Lets the window of a one-way stream grow to what the pipe takes that it ends in, where the budget has room. The credit comes with
