@@ -3,8 +3,10 @@
 use std::{
     cell::Cell,
     ffi::OsString,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -396,6 +398,7 @@ fn foreground(
         );
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
     {
@@ -450,6 +453,13 @@ fn foreground(
             refuse(status, message.render(!detached))
         }
     }
+}
+
+/// Threads on which the daemon's tasks run: one for every two processors. The others are for the apps, and a task that runs where its
+/// session is read need not be woken across processors (docs/decisions/0022).
+fn workers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    (processors / 2).max(1)
 }
 
 /// One next step for a daemon that did not start.
