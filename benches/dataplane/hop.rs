@@ -2,6 +2,7 @@
 
 use std::{
     io::Read as _,
+    iter,
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::fd::OwnedFd,
     process::{Child, ChildStdout, Command, Stdio},
@@ -199,32 +200,52 @@ pub(crate) fn through_connection(
     Relays::start(load, relay, connection).end()
 }
 
-/// Two programs with a relay beside each.
+/// Programs between which there are connections, with a relay at each end of each.
 pub(crate) struct Relays {
-    sender: Chain,
-    receiver: Chain,
+    /// A program each, with a relay before it unless it is the first, and one behind it unless it is the last.
+    chains: Vec<Chain>,
 }
 
 impl Relays {
-    /// Starts all four.
+    /// Starts two programs, and what is between them.
     pub(crate) fn start(
         load: &Load,
         relay: &dyn Fn() -> Command,
-        (near, far): (Stdio, Stdio),
+        connection: (Stdio, Stdio),
     ) -> Self {
-        let receiver = [relay(), work::command(&load.sink)];
-        let sender = [work::command(&load.source), relay()];
-        Self {
-            receiver: Chain::start(far, receiver, None),
-            sender: Chain::start(Stdio::null(), sender, Some(near)),
-        }
+        let programs = [work::command(&load.source), work::command(&load.sink)];
+        Self::between(programs.into(), relay, [connection].into())
     }
 
-    /// Waits for the end of all four.
+    /// Starts any number of programs, and what is between them.
+    pub(crate) fn between(
+        programs: Vec<Command>,
+        relay: &dyn Fn() -> Command,
+        connections: Vec<(Stdio, Stdio)>,
+    ) -> Self {
+        assert_eq!(programs.len(), connections.len() + 1);
+        let (near, far): (Vec<_>, Vec<_>) = connections.into_iter().unzip();
+        let from = iter::once(None).chain(far.into_iter().map(Some));
+        let to = near.into_iter().map(Some).chain(iter::once(None));
+        let start = |(program, (from, to)): (Command, (Option<Stdio>, Option<Stdio>))| {
+            let before = from.is_some().then(relay);
+            let behind = to.is_some().then(relay);
+            let commands = before.into_iter().chain([program]).chain(behind);
+            Chain::start(from.unwrap_or_else(Stdio::null), commands, to)
+        };
+        let chains = programs.into_iter().zip(from.zip(to)).map(start).collect();
+        Self { chains }
+    }
+
+    /// Waits for the end of all.
     pub(crate) fn end(self) -> Ended {
-        let (_, sent) = self.sender.end();
-        let (said, received) = self.receiver.end();
-        let cpu = sent[1] + received[0];
+        let (mut said, mut cpu) = (String::new(), 0.0);
+        for (number, chain) in self.chains.into_iter().enumerate() {
+            let (text, mut seconds) = chain.end();
+            seconds.remove(usize::from(number > 0));
+            cpu += seconds.iter().sum::<f64>();
+            said = text;
+        }
         Ended { said, cpu }
     }
 }

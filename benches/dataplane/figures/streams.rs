@@ -1,14 +1,16 @@
 //! Several hops one after the other, and many streams at once.
 
+use std::process::Command;
+
 use crate::{
     crowd::{Crowd, growth_by_a_stalled_stream},
-    hop::{self, CPU, Load, METRICS, RATE, through_pipeline},
+    hop::{self, CPU, Load, METRICS, RATE, Relays, connection, through_pipeline},
     kit::{Runner, bash},
     measure::{
         contest::{Contest, Must, Side},
         series::rounds,
     },
-    peers::{DPIPES, REFERENCE},
+    peers::{DPIPES, REFERENCE, relay},
     work,
 };
 
@@ -32,8 +34,21 @@ pub(super) fn three_hops() -> Vec<Contest> {
         let cpu = f64::NAN;
         hop::Ended { said, cpu }.figures(&load)
     };
+    // What no relay can do better on this machine, be the programs between them what they are.
+    let relays = || {
+        let programs = vec![
+            work::command(&load.source),
+            Command::new("cat"),
+            Command::new("cat"),
+            work::command(&load.sink),
+        ];
+        let connections = vec![connection(), connection(), connection()];
+        let relays = Relays::between(programs, &relay, connections);
+        relays.end().figures(&load)
+    };
     let mut sides: Vec<Side<'_>> = vec![
         (BASH, Box::new(local)),
+        (REFERENCE, Box::new(relays)),
         (
             DPIPES,
             Box::new(|| through_pipeline(&cluster, &pipeline).figures(&load)),
