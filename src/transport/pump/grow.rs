@@ -24,7 +24,7 @@ const MOST: usize = 32 << 20;
 /// The same where the kernel sets no bound, which is for processes with `CAP_SYS_RESOURCE`: as much as windows may come to.
 const MOST_PRIVILEGED: usize = 256 << 20;
 
-/// How many it is for this process.
+/// How much it is for this process.
 static MOST_HERE: LazyLock<usize> = LazyLock::new(|| {
     let may =
         capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
