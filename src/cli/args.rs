@@ -105,6 +105,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  dpipes nodes --wide\n  dpipes nodes --connect node-a:3747 --json"
     )]
     Nodes(QueryArgs),
+    /// Show the pipes that the entry conducts
+    #[command(after_help = "Examples:\n  dpipes ps\n  dpipes ps -a --json")]
+    Ps(PsArgs),
     /// Show the apps that the nodes offer
     #[command(after_help = "Examples:\n  dpipes apps\n  dpipes apps sort --json")]
     Apps(AppsArgs),
@@ -310,7 +313,7 @@ pub(crate) struct ReportArgs {
     pub joblog: Option<PathBuf>,
 }
 
-/// `dpipes nodes`, `apps`, `doctor`.
+/// `dpipes nodes`, `apps`, `ps`, `doctor`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct QueryArgs {
     /// How the entry is found.
@@ -329,6 +332,17 @@ pub(crate) struct QueryArgs {
 pub(crate) struct AppsArgs {
     /// Who offers this app, and how well it is there; all apps without it
     pub app: Option<String>,
+    /// What all queries take.
+    #[command(flatten)]
+    pub query: QueryArgs,
+}
+
+/// `dpipes ps`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PsArgs {
+    /// Show those too that were over within the last hour
+    #[arg(short, long)]
+    pub all: bool,
     /// What all queries take.
     #[command(flatten)]
     pub query: QueryArgs,

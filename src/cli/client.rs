@@ -148,6 +148,7 @@ async fn with_configuration(context: &Context, command: Command) -> u8 {
             let query = args.app.map_or(Query::Apps, |app| Query::App { app });
             asked(context, &args.query, query).await
         }
+        Command::Ps(args) => asked(context, &args.query, Query::Pipes { over: args.all }).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Config(ConfigCommand::Show { json }) => show(context, json),
         Command::Config(_) => match doctor::embedded_is_fine(context) {
@@ -199,6 +200,9 @@ async fn asked(context: &Context, args: &QueryArgs, query: Query) -> u8 {
                         return failed(&nobody_offers(&app, &near));
                     }
                     status
+                }
+                Reply::Pipes { pipes, left_out } => {
+                    super::put_or_status(&output.pipes(&pipes, left_out))
                 }
                 Reply::State(_) | Reply::Unsupported => failed(
                     &Message::new("the entry does not know this question")

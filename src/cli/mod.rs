@@ -41,10 +41,11 @@ use self::caret::Message;
 const DAEMON_SUBCOMMANDS: [&str; 5] = ["config", "reload", "stop", "status", "healthcheck"];
 
 /// The subcommands, for suggestions.
-const SUBCOMMANDS: [&str; 11] = [
+const SUBCOMMANDS: [&str; 12] = [
     "run",
     "check",
     "nodes",
+    "ps",
     "apps",
     "lab",
     "doctor",

@@ -10,6 +10,7 @@
 //! there and hands it sessions. It speaks to every node through one control stream; the loss of that stream ends the node's part of
 //! the pipe there, so that nothing outlives its coordinator.
 
+mod chronicle;
 mod cluster;
 mod place;
 mod prepare;

@@ -7,6 +7,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Cluster,
+    chronicle::Page,
     place::{Trust, place},
     prepare::{PrepareError, Prepared, prepare},
     request::Request,
@@ -130,8 +131,27 @@ pub async fn serve(
             .reset(code::FAILED, "a pipe of this name is running already");
     };
     info!(%pipe, mode = ?run.mode, "run asked for");
-    let mut outcome = drive(cluster, run, &mut client, &mut registered, began).await;
+    let asked = client.session.peer().address.to_string();
+    // What is only checked is no pipe.
+    let page = (run.mode == RunMode::Run).then(|| {
+        cluster
+            .runs()
+            .chronicle()
+            .begin(pipe, &run.expression, asked)
+    });
+    let mut outcome = drive(
+        cluster,
+        run,
+        &mut client,
+        &mut registered,
+        page.as_ref(),
+        began,
+    )
+    .await;
     outcome.elapsed_ms = milliseconds(began.elapsed());
+    if let Some(page) = page {
+        page.close(&outcome);
+    }
     match &outcome.ending {
         Ending::Complete => info!(%pipe, elapsed_ms = outcome.elapsed_ms, "run complete"),
         Ending::Failed(failure) => warn!(%pipe, ?failure, "run failed"),
@@ -153,6 +173,7 @@ async fn drive(
     run: RunRequest,
     client: &mut Client,
     registered: &mut Registered,
+    page: Option<&Page>,
     began: Instant,
 ) -> Outcome {
     let mode = run.mode;
@@ -172,6 +193,9 @@ async fn drive(
         Ok(prepared) => prepared,
         Err(failure) => return failed(failure),
     };
+    if let Some(page) = page {
+        page.agreed(&prepared.stages);
+    }
     let lease = client.has_lease().then_some(request.lease);
     let agreed = FromEntry::Agreed {
         stages: prepared.stages.clone(),
@@ -202,7 +226,7 @@ async fn drive(
             streams: 0,
             elapsed_ms: 0,
         },
-        RunMode::Run => watch(request, prepared, client, registered, cluster).await,
+        RunMode::Run => watch(request, prepared, client, registered, page, cluster).await,
     }
 }
 

@@ -6,11 +6,12 @@ use std::{
 
 use tokio::sync::mpsc;
 
+use super::chronicle::Chronicle;
 use crate::{
     id::{Attempt, NodeId, PipeId, StageNumber},
     media::Coding,
     transport::{RecvStream, code},
-    wire::message::LinkEndpoint,
+    wire::message::{LinkEndpoint, PipeView},
 };
 
 /// Streams on their way to a coordinator at most. It takes them at once, so this is only ever filled by a peer that misbehaves or by
@@ -21,6 +22,7 @@ const ARRIVALS: usize = 1_024;
 #[derive(Clone, Default)]
 pub struct Runs {
     by_pipe: Arc<Mutex<HashMap<PipeId, mpsc::Sender<Arrival>>>>,
+    chronicle: Chronicle,
 }
 
 /// A stream that belongs to a run.
@@ -106,6 +108,18 @@ impl Runs {
                 .into_stream()
                 .stop(code::UNKNOWN_PIPE, "no such pipe here");
         }
+    }
+
+    /// Where what becomes of runs is written down.
+    pub(super) const fn chronicle(&self) -> &Chronicle {
+        &self.chronicle
+    }
+
+    /// What became of the runs: of those that go on and, with `over`, of those that were over within the last hour, the newest first and `most`
+    /// at most. Says also how many more there are.
+    #[must_use]
+    pub fn views(&self, over: bool, most: usize) -> (Vec<PipeView>, u64) {
+        self.chronicle.read(over, most)
     }
 
     /// The pipes of all runs.

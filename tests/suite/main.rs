@@ -32,6 +32,7 @@ mod lost_nodes;
 mod network;
 mod notify;
 mod objects;
+mod ps;
 mod refusals;
 mod registries;
 mod resources;

@@ -7,7 +7,8 @@ use crate::{
     id::PipeId,
     media::Counts,
     wire::message::{
-        AppView, Ending, Exit, NodeView, OfferView, Outcome, SourceView, StagePlan, StageRecord,
+        AppView, Ending, Exit, NodeView, OfferView, Outcome, PipeView, SourceView, StagePlan,
+        StageRecord,
     },
 };
 
@@ -35,6 +36,13 @@ pub(crate) fn nodes(nodes: &[NodeView], sources: &[SourceView]) -> String {
     nodes
         .chain(sources.iter().map(|source| line("source", json!(source))))
         .collect()
+}
+
+/// One object for each pipe, then one for those that were left out.
+pub(crate) fn pipes(pipes: &[PipeView], left_out: u64) -> String {
+    let pipes = pipes.iter().map(|pipe| line("pipe", json!(pipe)));
+    let more = (left_out > 0).then(|| line("left-out", json!({ "pipes": left_out })));
+    pipes.chain(more).collect()
 }
 
 /// One object for each app, then one for the nodes that run any program.

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use super::{
     Cluster,
+    chronicle::Page,
     prepare::{Links, Part, Prepared},
     relay::RelayEnd,
     request::{OnLoss, Request},
@@ -90,6 +91,7 @@ struct Watch<'a> {
     links: Links,
     entry: NodeId,
     client: &'a mut Client,
+    page: Option<&'a Page>,
     nodes: BTreeMap<NodeId, Node>,
     records: Vec<Option<StageRecord>>,
     /// The node of each stage.
@@ -126,6 +128,7 @@ pub(super) async fn watch(
     prepared: Prepared,
     client: &mut Client,
     registered: &mut Registered,
+    page: Option<&Page>,
     cluster: Arc<dyn Cluster>,
 ) -> Outcome {
     let (events, mut incoming) = mpsc::channel(EVENTS);
@@ -135,7 +138,14 @@ pub(super) async fn watch(
         .timeout_ms
         .map(|limit| (limit, Instant::now() + Duration::from_millis(limit)));
     let ending = cluster.ending();
-    let mut watch = Watch::new(request, &prepared, client, cluster.node().clone(), events);
+    let mut watch = Watch::new(
+        request,
+        &prepared,
+        client,
+        page,
+        cluster.node().clone(),
+        events,
+    );
     watch.start(prepared).await;
     let link_deadline = Instant::now() + LINK_TIMEOUT;
     let mut ended_by_entry = false;
@@ -174,6 +184,7 @@ impl<'a> Watch<'a> {
         request: Request,
         prepared: &Prepared,
         client: &'a mut Client,
+        page: Option<&'a Page>,
         entry: NodeId,
         events: mpsc::Sender<Event>,
     ) -> Self {
@@ -189,6 +200,7 @@ impl<'a> Watch<'a> {
             links: prepared.links,
             entry,
             client,
+            page,
             nodes: BTreeMap::new(),
             records: vec![None; places.len()],
             places,
@@ -298,6 +310,7 @@ impl<'a> Watch<'a> {
             FromNode::Started { .. } => {
                 self.started += 1;
                 if self.started == self.places.len() {
+                    self.page.inspect(|page| page.started());
                     self.tell_client(&FromEntry::Started).await;
                 }
             }
@@ -392,7 +405,10 @@ impl<'a> Watch<'a> {
                 // A node speaks for its own stages only, and once for each.
                 let own = self.places.get(index) == Some(&node);
                 match self.records.get_mut(index) {
-                    Some(slot @ None) if own => *slot = Some(*record),
+                    Some(slot @ None) if own => {
+                        self.page.inspect(|page| page.ended(&record));
+                        *slot = Some(*record);
+                    }
                     _ => {
                         warn!(%node, stage = %record.stage, "a record that was not due was ignored")
                     }

@@ -8,6 +8,7 @@
 mod failure;
 mod node;
 mod offer;
+mod pipes;
 mod purpose;
 mod query;
 mod record;
@@ -21,6 +22,7 @@ pub use self::{
         Accept, Answer, EnvVar, Offer, Refusal, RefusalKind, StageAnswer, StageOffer, Upstream,
         Wiring,
     },
+    pipes::{PipeState, PipeView, StageView},
     purpose::{LinkEndpoint, Purpose},
     query::{AppView, NodeState, NodeView, OfferView, Phase, Query, Reply, SourceView, StateView},
     record::{Exit, LinkEnd, StageProgress, StageRecord, milliseconds},

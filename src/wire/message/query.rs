@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppsOffered, Load};
+use super::{AppsOffered, Load, PipeView};
 use crate::id::NodeId;
 
 /// What a client asks an entry.
@@ -20,6 +20,12 @@ pub enum Query {
     },
     /// How the entry itself is.
     State,
+    /// The pipes that it conducts.
+    Pipes {
+        /// Whether those that are over are wanted too.
+        #[serde(default)]
+        over: bool,
+    },
     /// A query of a newer peer.
     #[serde(other)]
     Unknown,
@@ -61,6 +67,14 @@ pub enum Reply {
     },
     /// How the entry itself is.
     State(StateView),
+    /// The pipes that it conducts.
+    Pipes {
+        /// The pipes, the newest first.
+        pipes: Vec<PipeView>,
+        /// How many more there are.
+        #[serde(default)]
+        left_out: u64,
+    },
     /// The entry does not know the query.
     #[serde(other)]
     Unsupported,
