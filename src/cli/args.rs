@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nix::sys::signal::Signal;
 
 use crate::{
     config::{ColorWord, Period, PolicyWord, Text},
@@ -108,6 +109,14 @@ pub(crate) enum Command {
     /// Show the pipes that the entry conducts
     #[command(after_help = "Examples:\n  dpipes ps\n  dpipes ps -a --json")]
     Ps(PsArgs),
+    /// Show what is known of one pipe
+    #[command(
+        after_help = "Examples:\n  dpipes inspect 01JD9S3V8Y6Q4T2R0P5N7M9K1H\n  dpipes inspect --json M9K1H"
+    )]
+    Inspect(InspectArgs),
+    /// End pipes, or send their apps a signal
+    #[command(after_help = "Examples:\n  dpipes kill M9K1H\n  dpipes kill --stage 2 -s USR1 M9K1H")]
+    Kill(KillArgs),
     /// Show the apps that the nodes offer
     #[command(after_help = "Examples:\n  dpipes apps\n  dpipes apps sort --json")]
     Apps(AppsArgs),
@@ -346,6 +355,33 @@ pub(crate) struct PsArgs {
     /// What all queries take.
     #[command(flatten)]
     pub query: QueryArgs,
+}
+
+/// `dpipes inspect`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct InspectArgs {
+    /// Its name, or enough of the beginning or the end of it
+    pub pipe: String,
+    /// What all queries take.
+    #[command(flatten)]
+    pub query: QueryArgs,
+}
+
+/// `dpipes kill`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct KillArgs {
+    /// Their names, or enough of the beginning or the end of each
+    #[arg(value_name = "PIPE", required = true)]
+    pub pipes: Vec<String>,
+    /// Send this signal to the apps, as USR1 or 10; without it the pipe ends
+    #[arg(short, long, value_name = "SIGNAL", value_parser = super::pipes::signal)]
+    pub signal: Option<Signal>,
+    /// Send it to this stage alone
+    #[arg(long, value_name = "N", requires = "signal", value_parser = clap::value_parser!(u16).range(1..))]
+    pub stage: Option<u16>,
+    /// How the entry is found.
+    #[command(flatten)]
+    pub entry: EntryArgs,
 }
 
 /// `dpipes lab`.

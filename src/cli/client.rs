@@ -10,7 +10,7 @@ use super::{
     caret::Message,
     color,
     console::say,
-    doctor, engine, exit, lab, manual,
+    doctor, engine, exit, lab, manual, pipes,
     render::{json, text::plural},
     run::{self, Context},
     topics, words,
@@ -148,7 +148,9 @@ async fn with_configuration(context: &Context, command: Command) -> u8 {
             let query = args.app.map_or(Query::Apps, |app| Query::App { app });
             asked(context, &args.query, query).await
         }
-        Command::Ps(args) => asked(context, &args.query, Query::Pipes { over: args.all }).await,
+        Command::Ps(args) => pipes::ps(context, &args).await,
+        Command::Inspect(args) => pipes::inspect(context, &args).await,
+        Command::Kill(args) => pipes::kill(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Config(ConfigCommand::Show { json }) => show(context, json),
         Command::Config(_) => match doctor::embedded_is_fine(context) {
@@ -168,7 +170,7 @@ async fn with_configuration(context: &Context, command: Command) -> u8 {
     }
 }
 
-fn failed(message: &Message) -> u8 {
+pub(super) fn failed(message: &Message) -> u8 {
     say(&message.render(true));
     exit::FAILED
 }
@@ -201,17 +203,16 @@ async fn asked(context: &Context, args: &QueryArgs, query: Query) -> u8 {
                     }
                     status
                 }
-                Reply::Pipes { pipes, left_out } => {
-                    super::put_or_status(&output.pipes(&pipes, left_out))
-                }
-                Reply::State(_) | Reply::Unsupported => failed(
-                    &Message::new("the entry does not know this question")
-                        .with_help("upgrade it: dpipesd --version"),
-                ),
+                _ => failed(&not_known()),
             }
         }
         Err(message) => failed(&message),
     }
+}
+
+/// For an answer that is none.
+pub(super) fn not_known() -> Message {
+    Message::new("the entry does not know this question").with_help("upgrade it: dpipesd --version")
 }
 
 fn nobody_offers(app: &str, near: &[(String, Vec<NodeId>)]) -> Message {
@@ -226,7 +227,12 @@ fn nobody_offers(app: &str, near: &[(String, Vec<NodeId>)]) -> Message {
     message.with_help(format!("did you mean {}?", near.join(" or ")))
 }
 
-async fn ask(context: &Context, args: &EntryArgs, query: Query) -> Result<Reply, Message> {
+/// Asks the entry that is meant.
+pub(super) async fn ask(
+    context: &Context,
+    args: &EntryArgs,
+    query: Query,
+) -> Result<Reply, Message> {
     let session = engine::connect(&context.entry(args, None)?).await?;
     engine::query(session, query).await
 }

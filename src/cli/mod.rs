@@ -24,6 +24,7 @@ mod lab;
 mod manual;
 mod notify;
 mod options;
+mod pipes;
 mod process;
 mod ready;
 mod render;
@@ -41,11 +42,13 @@ use self::caret::Message;
 const DAEMON_SUBCOMMANDS: [&str; 5] = ["config", "reload", "stop", "status", "healthcheck"];
 
 /// The subcommands, for suggestions.
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 14] = [
     "run",
     "check",
     "nodes",
     "ps",
+    "inspect",
+    "kill",
     "apps",
     "lab",
     "doctor",

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     id::PipeId,
+    transport::PeerAddress,
     wire::message::{
         Ending, Failure, Outcome, PipeState, PipeView, StagePlan, StageRecord, StageView,
         milliseconds,
@@ -47,6 +48,7 @@ struct Book {
 /// A run and the clock that its times are read from.
 struct Written {
     view: PipeView,
+    owner: PeerAddress,
     began: Instant,
 }
 
@@ -61,12 +63,12 @@ pub(super) struct Page {
 
 impl Chronicle {
     /// Begins the page of a run.
-    pub(super) fn begin(&self, pipe: PipeId, pipeline: &str, client: String) -> Page {
+    pub(super) fn begin(&self, pipe: PipeId, pipeline: &str, owner: PeerAddress) -> Page {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let view = PipeView {
             pipe,
             pipeline: shortened(pipeline),
-            client,
+            client: owner.to_string(),
             began_ms: milliseconds(since.unwrap_or_default()),
             age_ms: 0,
             elapsed_ms: 0,
@@ -74,8 +76,12 @@ impl Chronicle {
             stages: Vec::new(),
             failure: None,
         };
-        let began = Instant::now();
-        self.book().live.insert(pipe, Written { view, began });
+        let run = Written {
+            view,
+            owner,
+            began: Instant::now(),
+        };
+        self.book().live.insert(pipe, run);
         Page {
             chronicle: self.clone(),
             pipe,
@@ -94,6 +100,21 @@ impl Chronicle {
         let left_out = all.len().saturating_sub(most);
         all.truncate(most);
         (all, left_out as u64)
+    }
+
+    /// The runs whose pipes' names begin or end like this, and who asked for each.
+    pub(super) fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
+        let name = name.to_ascii_uppercase();
+        let mut book = self.book();
+        book.forget();
+        let is_meant = |run: &&Written| {
+            let full = run.view.pipe.to_string();
+            full.starts_with(&name) || full.ends_with(&name)
+        };
+        let all = book.live.values().chain(&book.over);
+        all.filter(is_meant)
+            .map(|run| (run.now(), run.owner.clone()))
+            .collect()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -243,7 +264,7 @@ mod tests {
 
     fn begin(chronicle: &Chronicle, number: u128) -> Page {
         let pipe = PipeId::from_u128(number);
-        chronicle.begin(pipe, "seq 3 | sort", "uid 0".to_owned())
+        chronicle.begin(pipe, "seq 3 | sort", PeerAddress::InProcess)
     }
 
     fn over(ending: Ending) -> Outcome {

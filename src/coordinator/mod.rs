@@ -24,5 +24,5 @@ mod watch;
 pub use self::{
     cluster::{Cluster, Defaults},
     run::serve,
-    runs::{Arrival, Runs},
+    runs::{Arrival, Order, Runs},
 };

@@ -131,13 +131,13 @@ pub async fn serve(
             .reset(code::FAILED, "a pipe of this name is running already");
     };
     info!(%pipe, mode = ?run.mode, "run asked for");
-    let asked = client.session.peer().address.to_string();
+    let owner = client.session.peer().address.clone();
     // What is only checked is no pipe.
     let page = (run.mode == RunMode::Run).then(|| {
         cluster
             .runs()
             .chronicle()
-            .begin(pipe, &run.expression, asked)
+            .begin(pipe, &run.expression, owner)
     });
     let mut outcome = drive(
         cluster,

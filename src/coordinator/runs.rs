@@ -10,7 +10,7 @@ use super::chronicle::Chronicle;
 use crate::{
     id::{Attempt, NodeId, PipeId, StageNumber},
     media::Coding,
-    transport::{RecvStream, code},
+    transport::{PeerAddress, RecvStream, code},
     wire::message::{LinkEndpoint, PipeView},
 };
 
@@ -59,6 +59,25 @@ pub enum Arrival {
         /// The stream.
         stream: RecvStream,
     },
+    /// What somebody else than its client wants of it.
+    Order(Order),
+}
+
+/// What can be wanted of a run.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// That it ends.
+    End {
+        /// Who wants it, for its client.
+        reason: String,
+    },
+    /// That its apps get a signal.
+    Signal {
+        /// The signal.
+        signal: i32,
+        /// The only stage that gets it.
+        stage: Option<StageNumber>,
+    },
 }
 
 /// A run's place in [`Runs`].
@@ -103,11 +122,23 @@ impl Runs {
                 .map(mpsc::error::TrySendError::into_inner),
             None => Some(arrival),
         };
-        if let Some(arrival) = refused {
-            arrival
-                .into_stream()
-                .stop(code::UNKNOWN_PIPE, "no such pipe here");
+        if let Some(stream) = refused.and_then(Arrival::into_stream) {
+            stream.stop(code::UNKNOWN_PIPE, "no such pipe here");
         }
+    }
+
+    /// Gives a run an order. Says whether it takes it: it does not when it is over, or has not taken a thousand things before.
+    #[must_use]
+    pub fn order(&self, pipe: PipeId, order: Order) -> bool {
+        let by_pipe = self.by_pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = by_pipe.get(&pipe);
+        run.is_some_and(|run| run.try_send(Arrival::Order(order)).is_ok())
+    }
+
+    /// The runs whose pipes' names begin or end like this, those that were over within the last hour among them, each with who asked for it.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
+        self.chronicle.find(name)
     }
 
     /// Where what becomes of runs is written down.
@@ -154,11 +185,12 @@ impl fmt::Debug for Runs {
 // === impl Arrival ===
 
 impl Arrival {
-    pub(super) fn into_stream(self) -> RecvStream {
+    pub(super) fn into_stream(self) -> Option<RecvStream> {
         match self {
             Self::Link { stream, .. }
             | Self::Stderr { stream, .. }
-            | Self::Stdin { stream, .. } => stream,
+            | Self::Stdin { stream, .. } => Some(stream),
+            Self::Order(_) => None,
         }
     }
 }

@@ -11,6 +11,7 @@ mod listener;
 mod members;
 mod node;
 mod objects;
+mod orders;
 mod own_addresses;
 mod part;
 mod pipes;

@@ -123,8 +123,9 @@ fn take_messages(
         Purpose::Query => {
             let (asked, session) = (node.clone(), session.clone());
             node.tasks().spawn(async move {
-                match asked.admit(&session.peer().address).await {
-                    Ok(()) => query::answer(&asked, send, recv).await,
+                let asker = &session.peer().address;
+                match asked.admit(asker).await {
+                    Ok(()) => query::answer(&asked, asker, send, recv).await,
                     Err(refusal) => refuse(&refusal.to_string(), send, recv),
                 }
             });

@@ -94,3 +94,60 @@ fn what_is_only_checked_or_refused_before_it_was_placed_is_no_running_pipe() {
     assert_eq!(all[0]["state"], "failed", "{all:?}");
     assert_eq!(all[0]["stages"], serde_json::json!([]));
 }
+
+#[test]
+fn a_pipe_that_is_killed_ends_as_if_its_client_had_been() {
+    let cluster = Cluster::of_three();
+    let running = cluster.dpipes(&["-n", "@b sleep 300 | @c cat"]).spawn();
+    eventually!(is_running(&cluster), "the pipe runs");
+    let pipe = pipes(&cluster, &[])[0]["pipe"].as_str().unwrap().to_owned();
+    // The end of its name is enough.
+    cluster
+        .dpipes(&["kill", &pipe[16..]])
+        .run()
+        .assert_status(0);
+    running
+        .wait()
+        .assert_status(143)
+        .assert_says("killed by process");
+    assert!(cluster.apps().is_empty(), "its apps are gone");
+    let again = cluster.dpipes(&["kill", &pipe]).run();
+    again.assert_status(1).assert_says("is over");
+    let shown = cluster.dpipes(&["inspect", &pipe]).run();
+    shown.assert_status(0);
+    assert!(
+        shown.text().contains("stopped: killed by process"),
+        "{shown:?}"
+    );
+    let unknown = cluster
+        .dpipes(&["inspect", "01JD9S3V8Y6Q4T2R0P5N7M9K1H"])
+        .run();
+    unknown.assert_status(1).assert_says("no pipe");
+}
+
+#[test]
+fn a_signal_reaches_the_stage_that_is_meant_and_no_other() {
+    let cluster = Cluster::of_three();
+    let waits =
+        |status| format!("sh -c 'trap \"exit {status}\" USR1; while :; do sleep 0.1; done'");
+    let pipeline = format!("@b {} | @c {}", waits(8), waits(9));
+    let running = cluster.dpipes(&["-n", "--print-status", &pipeline]).spawn();
+    eventually!(is_running(&cluster), "the pipe runs");
+    let pipe = pipes(&cluster, &[])[0]["pipe"].as_str().unwrap().to_owned();
+    let kill = |stage: &str| {
+        cluster
+            .dpipes(&["kill", "--stage", stage, "-s", "USR1", &pipe])
+            .run()
+    };
+    kill("3").assert_status(1).assert_says("no stage 3");
+    // A shell that has not set its trap yet dies of the signal, which is not what is tried here.
+    eventually!(cluster.apps().len() >= 4, "both shells are in their loops");
+    kill("2").assert_status(0);
+    eventually!(
+        pipes(&cluster, &[])[0]["stages"][1]["exit"] == serde_json::json!({ "code": 9 }),
+        "the second stage has ended"
+    );
+    assert_eq!(pipes(&cluster, &[])[0]["stages"][0]["exit"], Value::Null);
+    kill("1").assert_status(0);
+    running.wait().assert_status(9);
+}

@@ -44,6 +44,16 @@ pub(crate) fn message(outcome: &Outcome, scene: Scene<'_>) -> Option<Message> {
     }
 }
 
+/// What failed, on one line and without the pipeline.
+pub(crate) fn summary(failure: &Failure) -> String {
+    let spans = Spans::default();
+    let scene = Scene {
+        source: "",
+        spans: &spans,
+    };
+    of_failure(failure, scene).title
+}
+
 fn of_failure(failure: &Failure, scene: Scene<'_>) -> Message {
     match failure {
         Failure::NoSuchApp {

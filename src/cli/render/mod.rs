@@ -3,6 +3,7 @@
 pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod objects;
+pub(crate) mod pipes;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -3,17 +3,16 @@
 use serde::Serialize;
 
 use super::{
-    json,
-    status::exit_word,
+    json, pipes,
     table::columns,
-    text::{age, plural, seconds},
+    text::{age, plural},
 };
 use crate::{
     id::{NodeId, PipeId},
     media::Format,
     wire::message::{
-        AppView, AppsOffered, Ending, Load, NodeState, NodeView, OfferView, Outcome, PipeState,
-        PipeView, SourceView, StagePlan, StageView,
+        AppView, AppsOffered, Ending, Load, NodeState, NodeView, OfferView, Outcome, PipeView,
+        SourceView, StagePlan,
     },
 };
 
@@ -62,6 +61,8 @@ pub(crate) trait Output {
     ) -> String;
     /// The pipes that an entry conducts, and how many it did not tell of.
     fn pipes(&self, pipes: &[PipeView], left_out: u64) -> String;
+    /// All that is known of one pipe.
+    fn pipe(&self, pipe: &PipeView) -> String;
     /// What `doctor` found.
     fn findings(&self, findings: &[Finding]) -> String;
 }
@@ -81,7 +82,8 @@ pub(crate) struct Json;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quiet;
 
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+/// A line of a table.
+pub(super) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
 }
 
@@ -120,7 +122,8 @@ fn considered(plan: &[StagePlan]) -> String {
     format!("\n{}", columns(2, &rows))
 }
 
-fn list(nodes: &[NodeId]) -> String {
+/// Names of nodes.
+pub(super) fn list(nodes: &[NodeId]) -> String {
     nodes
         .iter()
         .map(NodeId::as_str)
@@ -191,48 +194,6 @@ impl Human {
             );
         }
         cells
-    }
-
-    fn pipe_row(self, pipe: &PipeView) -> Vec<String> {
-        let mut nodes: Vec<NodeId> = Vec::new();
-        for stage in &pipe.stages {
-            if !nodes.contains(&stage.node) {
-                nodes.push(stage.node.clone());
-            }
-        }
-        let none_yet = || "-".to_owned();
-        let mut cells = vec![
-            pipe.pipe.to_string(),
-            age(pipe.age_ms),
-            seconds(pipe.elapsed_ms),
-            how_far(pipe),
-            if nodes.is_empty() {
-                none_yet()
-            } else {
-                list(&nodes)
-            },
-            pipe.pipeline.clone(),
-        ];
-        if self.wide {
-            cells.insert(5, pipe.client.clone());
-        }
-        cells
-    }
-}
-
-/// How far a pipe is; of one that is over, the statuses of its stages.
-fn how_far(pipe: &PipeView) -> String {
-    match pipe.state {
-        PipeState::Agreeing => "agreeing".to_owned(),
-        PipeState::Starting => "starting".to_owned(),
-        PipeState::Running => "running".to_owned(),
-        PipeState::Failed => "failed".to_owned(),
-        PipeState::Other => "?".to_owned(),
-        PipeState::Complete => {
-            let exit = |stage: &StageView| stage.exit.map_or_else(|| "-".to_owned(), exit_word);
-            let exits: Vec<String> = pipe.stages.iter().map(exit).collect();
-            format!("exit {}", exits.join(" "))
-        }
     }
 }
 
@@ -409,21 +370,11 @@ impl Output for Human {
     }
 
     fn pipes(&self, pipes: &[PipeView], left_out: u64) -> String {
-        if pipes.is_empty() {
-            return "no pipe is conducted here\n".to_owned();
-        }
-        let mut heading = row(["PIPE", "AGE", "TIME", "STATE", "NODES", "PIPELINE"]);
-        if self.wide {
-            heading.insert(5, "CLIENT".to_owned());
-        }
-        let rows: Vec<_> = std::iter::once(heading)
-            .chain(pipes.iter().map(|pipe| self.pipe_row(pipe)))
-            .collect();
-        let mut text = columns(0, &rows);
-        if left_out > 0 {
-            text.push_str(&format!("and {} more\n", plural(left_out, "pipe")));
-        }
-        text
+        pipes::table(pipes, left_out, self.wide)
+    }
+
+    fn pipe(&self, pipe: &PipeView) -> String {
+        pipes::one(pipe)
     }
 
     fn findings(&self, findings: &[Finding]) -> String {
@@ -492,6 +443,10 @@ impl Output for Json {
         json::pipes(pipes, left_out)
     }
 
+    fn pipe(&self, pipe: &PipeView) -> String {
+        json::line("pipe", serde_json::json!(pipe))
+    }
+
     fn findings(&self, findings: &[Finding]) -> String {
         json::findings(findings)
     }
@@ -532,6 +487,10 @@ impl Output for Quiet {
         String::new()
     }
 
+    fn pipe(&self, _pipe: &PipeView) -> String {
+        String::new()
+    }
+
     fn findings(&self, _findings: &[Finding]) -> String {
         String::new()
     }
@@ -546,8 +505,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::render::samples::{complete, node, plan},
-        id::StageNumber,
-        wire::message::{Considered, Exit},
+        wire::message::Considered,
     };
 
     fn some_nodes() -> (Vec<NodeView>, Vec<SourceView>) {
@@ -615,60 +573,6 @@ mod tests {
         assert_snapshot!(Json.nodes(&nodes[..1], &sources), @r##"
         {"address":"10.0.0.11:3747","apps":{"listed":["sort","uniq"]},"detail":"","kind":"node","known_ms":70000,"labels":{"zone":"a"},"load":{"capacity":16,"stages":2},"node":"node-a","schema":"dpipes/v1","seen_ms":2000,"source":"static","state":"up","version":"1.0.0","weight":10}
         {"age_ms":70000,"kind":"source","name":"static","schema":"dpipes/v1","stale":"the file is gone","unannounced":null}
-        "##);
-    }
-
-    #[test]
-    fn pipes_are_a_table() {
-        let stage = |index, name: &str, exit| StageView {
-            stage: StageNumber::from_index(index),
-            app: "cat".to_owned(),
-            node: node(name),
-            exit,
-            bytes_in: None,
-            bytes_out: None,
-        };
-        let over = PipeView {
-            pipe: PipeId::from_u128(7),
-            pipeline: "cat a | cat | cat".to_owned(),
-            client: "process 811 of user 1000".to_owned(),
-            began_ms: 1_732_100_000_000,
-            age_ms: 130_000,
-            elapsed_ms: 1_200,
-            state: PipeState::Complete,
-            stages: vec![
-                stage(0, "a", Some(Exit::Code(0))),
-                stage(1, "b", Some(Exit::Signal(13))),
-                stage(2, "a", None),
-            ],
-            failure: None,
-        };
-        let agreeing = PipeView {
-            pipe: PipeId::from_u128(8),
-            age_ms: 20,
-            elapsed_ms: 20,
-            state: PipeState::Agreeing,
-            stages: Vec::new(),
-            ..over.clone()
-        };
-        let pipes = [agreeing, over];
-        assert_snapshot!(Human::default().pipes(&pipes, 3), @r##"
-        PIPE                        AGE   TIME   STATE                  NODES  PIPELINE
-        00000000000000000000000008  20ms  0.02s  agreeing               -      cat a | cat | cat
-        00000000000000000000000007  2m    1.20s  exit 0 SIGPIPE(141) -  a, b   cat a | cat | cat
-        and 3 pipes more
-        "##);
-        assert_snapshot!(Human { wide: true }.pipes(&pipes[1..], 0), @r##"
-        PIPE                        AGE  TIME   STATE                  NODES  CLIENT                    PIPELINE
-        00000000000000000000000007  2m   1.20s  exit 0 SIGPIPE(141) -  a, b   process 811 of user 1000  cat a | cat | cat
-        "##);
-        assert_eq!(
-            Human::default().pipes(&[], 0),
-            "no pipe is conducted here\n"
-        );
-        assert_snapshot!(Json.pipes(&pipes[..1], 1), @r##"
-        {"age_ms":20,"began_ms":1732100000000,"client":"process 811 of user 1000","elapsed_ms":20,"kind":"pipe","pipe":"00000000000000000000000008","pipeline":"cat a | cat | cat","schema":"dpipes/v1","stages":[],"state":"agreeing"}
-        {"kind":"left-out","pipes":1,"schema":"dpipes/v1"}
         "##);
     }
 

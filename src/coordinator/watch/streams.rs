@@ -5,20 +5,21 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use rustix::process::Signal;
 use tracing::debug;
 
 use super::{Event, Route, Stdout, Watch};
 use crate::{
     coding::Way,
     coordinator::{
-        Arrival,
+        Arrival, Order,
         relay::{Recoding, RelayEnd, relay},
         run::Client,
     },
     id::StageNumber,
     media::Coding,
     transport::{RecvStream, SendStream, code},
-    wire::message::{Failure, LinkEndpoint, Purpose},
+    wire::message::{Failure, LinkEndpoint, Purpose, ToNode},
 };
 
 impl Watch<'_> {
@@ -73,6 +74,14 @@ impl Watch<'_> {
                     }
                     None => stream.stop(code::READER_GONE, "the first stage reads nothing"),
                 }
+            }
+            Arrival::Order(Order::Signal { signal, stage }) => {
+                self.tell_nodes(&ToNode::Signal { signal, stage }).await;
+            }
+            Arrival::Order(Order::End { reason }) => {
+                // For whoever waits for the client it has ended by that.
+                let signal = Some(Signal::TERM.as_raw());
+                self.fail(Failure::Aborted { reason, signal }).await;
             }
         }
     }

@@ -24,7 +24,10 @@ pub use self::{
     },
     pipes::{PipeState, PipeView, StageView},
     purpose::{LinkEndpoint, Purpose},
-    query::{AppView, NodeState, NodeView, OfferView, Phase, Query, Reply, SourceView, StateView},
+    query::{
+        AppView, NodeState, NodeView, NotDone, OfferView, Phase, Query, Reply, SourceView,
+        StateView,
+    },
     record::{Exit, LinkEnd, StageProgress, StageRecord, milliseconds},
     run::{Considered, FromEntry, RunMode, RunOptions, RunRequest, StagePlan, StderrMode, ToEntry},
     session::{AppsOffered, Hello, Load, Role},

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{AppsOffered, Load, PipeView};
-use crate::id::NodeId;
+use crate::id::{NodeId, PipeId, StageNumber};
 
 /// What a client asks an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,22 @@ pub enum Query {
         /// Whether those that are over are wanted too.
         #[serde(default)]
         over: bool,
+    },
+    /// One of them, or one that was over within the last hour.
+    Pipe {
+        /// Its name, or enough of the beginning or the end of it.
+        pipe: String,
+    },
+    /// That one of them ends, or that its apps get a signal.
+    Kill {
+        /// Its name, or enough of the beginning or the end of it.
+        pipe: String,
+        /// The signal for its apps; without one the pipe ends as if its client had been killed.
+        #[serde(default)]
+        signal: Option<i32>,
+        /// The only stage that gets it.
+        #[serde(default)]
+        stage: Option<StageNumber>,
     },
     /// A query of a newer peer.
     #[serde(other)]
@@ -75,9 +91,42 @@ pub enum Reply {
         #[serde(default)]
         left_out: u64,
     },
+    /// One pipe.
+    Pipe(PipeView),
+    /// What became of a kill.
+    Killed {
+        /// The pipe, which has been told.
+        pipe: PipeId,
+    },
+    /// No pipe, or not just one, is meant, or nothing may or can be done to it.
+    NotDone {
+        /// Why.
+        reason: NotDone,
+    },
     /// The entry does not know the query.
     #[serde(other)]
     Unsupported,
+}
+
+/// Why nothing was done to a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotDone {
+    /// None of that name is conducted here.
+    NoSuchPipe,
+    /// Several names begin or end like that.
+    Ambiguous,
+    /// It is over already.
+    Over,
+    /// It has no such stage.
+    NoSuchStage,
+    /// It is another user's.
+    NotYours,
+    /// It has not taken what came before.
+    Busy,
+    /// A reason of a newer peer.
+    #[serde(other)]
+    Other,
 }
 
 /// How far a daemon is in its life.

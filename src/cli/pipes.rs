@@ -1,0 +1,157 @@
+//! `dpipes ps`, `inspect` and `kill`: what the entry conducts, and what is done to it.
+
+use nix::sys::signal::Signal;
+
+use super::{
+    args::{InspectArgs, KillArgs, PsArgs},
+    caret::Message,
+    client::{ask, failed, not_known},
+    exit,
+    run::Context,
+};
+use crate::{
+    id::StageNumber,
+    wire::message::{NotDone, Query, Reply},
+};
+
+/// Shows the pipes.
+pub(super) async fn ps(context: &Context, args: &PsArgs) -> u8 {
+    let query = Query::Pipes { over: args.all };
+    match ask(context, &args.query.entry, query).await {
+        Ok(Reply::Pipes { pipes, left_out }) => {
+            let output = context.output(args.query.json, args.query.wide);
+            super::put_or_status(&output.pipes(&pipes, left_out))
+        }
+        Ok(_) => failed(&not_known()),
+        Err(message) => failed(&message),
+    }
+}
+
+/// Shows one of them.
+pub(super) async fn inspect(context: &Context, args: &InspectArgs) -> u8 {
+    let pipe = args.pipe.clone();
+    match ask(context, &args.query.entry, Query::Pipe { pipe }).await {
+        Ok(Reply::Pipe(view)) => {
+            let output = context.output(args.query.json, args.query.wide);
+            super::put_or_status(&output.pipe(&view))
+        }
+        Ok(Reply::NotDone { reason }) => failed(&not_done(&args.pipe, None, reason)),
+        Ok(_) => failed(&not_known()),
+        Err(message) => failed(&message),
+    }
+}
+
+/// Ends some of them, or sends their apps a signal. One that cannot be told does not keep the others from it.
+pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
+    let mut status = exit::OK;
+    for pipe in &args.pipes {
+        let query = Query::Kill {
+            pipe: pipe.clone(),
+            signal: args.signal.map(|signal| signal as i32),
+            stage: args.stage.map(StageNumber::new),
+        };
+        let message = match ask(context, &args.entry, query).await {
+            Ok(Reply::Killed { .. }) => continue,
+            Ok(Reply::NotDone { reason }) => {
+                not_done(pipe, args.stage.map(StageNumber::new), reason)
+            }
+            Ok(_) => not_known(),
+            Err(message) => message,
+        };
+        status = failed(&message);
+    }
+    status
+}
+
+/// Reads a signal as `kill` does: `USR1`, `SIGUSR1` or `10`.
+pub(super) fn signal(text: &str) -> Result<Signal, String> {
+    let wrong = || "a signal is wanted, as USR1 or 10".to_owned();
+    if let Ok(number) = text.parse::<i32>() {
+        return Signal::try_from(number).map_err(|_| wrong());
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    format!("SIG{name}").parse().map_err(|_| wrong())
+}
+
+fn not_done(pipe: &str, stage: Option<StageNumber>, reason: NotDone) -> Message {
+    let (what, help) = match reason {
+        NotDone::NoSuchPipe => (
+            format!("no pipe `{pipe}` is conducted here"),
+            "those that are: dpipes ps -a   those of another node: --connect HOST:PORT".to_owned(),
+        ),
+        NotDone::Ambiguous => (
+            format!("more than one pipe begins or ends with `{pipe}`"),
+            "say more of its name: dpipes ps -a".to_owned(),
+        ),
+        NotDone::Over => (
+            format!("the pipe `{pipe}` is over"),
+            format!("what became of it: dpipes inspect {pipe}"),
+        ),
+        NotDone::NoSuchStage => (
+            stage.map_or_else(String::new, |stage| {
+                format!("the pipe `{pipe}` has no stage {stage}")
+            }),
+            format!("its stages: dpipes inspect {pipe}"),
+        ),
+        NotDone::NotYours => (
+            format!("the pipe `{pipe}` is another user's"),
+            "ask as its user, as the user of the daemon, or as root".to_owned(),
+        ),
+        NotDone::Busy => (
+            format!("the pipe `{pipe}` has not taken earlier orders yet"),
+            "wait, and say it again".to_owned(),
+        ),
+        NotDone::Other => (
+            format!("nothing was done to the pipe `{pipe}`"),
+            "ask with the entry's own version of dpipes for the reason".to_owned(),
+        ),
+    };
+    Message::new(what).with_help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_read_as_kill_reads_them() {
+        for text in ["USR1", "usr1", "SIGUSR1", "10"] {
+            assert_eq!(signal(text), Ok(Signal::SIGUSR1), "{text}");
+        }
+        for text in ["", "SIG", "0", "99", "-1", "USR3"] {
+            assert!(signal(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_not_done_comes_with_a_next_step() {
+        let shown = |reason| not_done("01JD9", Some(StageNumber::new(7)), reason).render(false);
+        insta::assert_snapshot!(
+            [
+                NotDone::NoSuchPipe,
+                NotDone::Ambiguous,
+                NotDone::Over,
+                NotDone::NoSuchStage,
+                NotDone::NotYours,
+                NotDone::Busy,
+            ]
+            .map(shown)
+            .join("\n"),
+            @r##"
+        error: no pipe `01JD9` is conducted here
+          = help: those that are: dpipes ps -a   those of another node: --connect HOST:PORT
+        error: more than one pipe begins or ends with `01JD9`
+          = help: say more of its name: dpipes ps -a
+        error: the pipe `01JD9` is over
+          = help: what became of it: dpipes inspect 01JD9
+        error: the pipe `01JD9` has no stage 7
+          = help: its stages: dpipes inspect 01JD9
+        error: the pipe `01JD9` is another user's
+          = help: ask as its user, as the user of the daemon, or as root
+        error: the pipe `01JD9` has not taken earlier orders yet
+          = help: wait, and say it again
+        "##
+        );
+    }
+}

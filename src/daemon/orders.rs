@@ -1,0 +1,130 @@
+//! What clients want to know of the pipes that are conducted here, and what they may do to them.
+
+use rustix::process::geteuid;
+use tracing::info;
+
+use super::node::Node;
+use crate::{
+    coordinator::Order,
+    id::StageNumber,
+    transport::PeerAddress,
+    wire::{
+        limits,
+        message::{NotDone, PipeView, Reply},
+    },
+};
+
+/// Pipes that are told of at most: more than anybody reads, and what is looked at for them is little.
+const MOST_PIPES: usize = 1_000;
+
+/// Bytes that they may take. The answer is one message, and has a little more in it.
+const ROOM: usize = limits::MAX_MESSAGE / 4 * 3;
+
+/// The pipes, the newest first, as many as one message holds.
+pub(super) fn pipes(node: &Node, over: bool) -> Reply {
+    let (mut pipes, left_out) = node.runs().views(over, MOST_PIPES);
+    let found = pipes.len();
+    let mut room = ROOM;
+    let fits = |view: &&PipeView| {
+        let length = serde_json::to_vec(view).map_or(ROOM, |json| json.len());
+        let left = room.checked_sub(length);
+        room = left.unwrap_or_default();
+        left.is_some()
+    };
+    let told = pipes.iter().take_while(fits).count();
+    pipes.truncate(told);
+    Reply::Pipes {
+        pipes,
+        left_out: left_out + (found - told) as u64,
+    }
+}
+
+/// One pipe.
+pub(super) fn pipe(node: &Node, name: &str) -> Reply {
+    match the_one(node, name) {
+        Ok((view, _)) => Reply::Pipe(view),
+        Err(reason) => Reply::NotDone { reason },
+    }
+}
+
+/// Ends a pipe, or sends its apps a signal, for whoever is at `asker`.
+pub(super) fn kill(
+    node: &Node,
+    asker: &PeerAddress,
+    name: &str,
+    signal: Option<i32>,
+    stage: Option<StageNumber>,
+) -> Reply {
+    let told = || {
+        let (view, owner) = the_one(node, name)?;
+        if view.state.is_over() {
+            return Err(NotDone::Over);
+        }
+        if !may(asker, &owner, geteuid().as_raw()) {
+            return Err(NotDone::NotYours);
+        }
+        let is_there = |stage: StageNumber| stage.index() < view.stages.len();
+        if !stage.is_none_or(is_there) {
+            return Err(NotDone::NoSuchStage);
+        }
+        let order = match signal {
+            Some(signal) => Order::Signal { signal, stage },
+            None => Order::End {
+                reason: format!("killed by {asker}"),
+            },
+        };
+        info!(pipe = %view.pipe, %asker, ?order, "order for a pipe");
+        if node.runs().order(view.pipe, order) {
+            Ok(view.pipe)
+        } else {
+            Err(NotDone::Busy)
+        }
+    };
+    match told() {
+        Ok(pipe) => Reply::Killed { pipe },
+        Err(reason) => Reply::NotDone { reason },
+    }
+}
+
+/// The pipe of which a name was given, or a part of it.
+fn the_one(node: &Node, name: &str) -> Result<(PipeView, PeerAddress), NotDone> {
+    let mut meant = node.runs().find(name);
+    match (meant.pop(), meant.is_empty()) {
+        (None, _) => Err(NotDone::NoSuchPipe),
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => Err(NotDone::Ambiguous),
+    }
+}
+
+/// Whether somebody may do something to a pipe, where `own` is the user that the daemon runs as. As with processes it takes the same user, or
+/// root; over TCP nobody has a name, so the same address has to do.
+fn may(asker: &PeerAddress, owner: &PeerAddress, own: u32) -> bool {
+    match (asker, owner) {
+        (PeerAddress::InProcess, _) => true,
+        (PeerAddress::Unix { uid, .. }, _) if *uid == 0 || *uid == own => true,
+        (PeerAddress::Unix { uid, .. }, PeerAddress::Unix { uid: owner, .. }) => uid == owner,
+        (PeerAddress::Tcp(asker), PeerAddress::Tcp(owner)) => asker.ip() == owner.ip(),
+        (PeerAddress::Unix { .. } | PeerAddress::Tcp(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_are_killed_by_their_user_by_root_and_by_the_daemons_own() {
+        let unix = |uid| PeerAddress::Unix { pid: None, uid };
+        let tcp = |address: &str| PeerAddress::Tcp(address.parse().unwrap());
+        let may = |asker: &PeerAddress, owner: &PeerAddress| may(asker, owner, 990);
+        for mighty in [unix(0), unix(990), PeerAddress::InProcess] {
+            assert!(may(&mighty, &unix(1_000)) && may(&mighty, &tcp("10.0.0.1:1")));
+        }
+        assert!(may(&unix(1_000), &unix(1_000)));
+        assert!(!may(&unix(1_000), &unix(1_001)));
+        assert!(!may(&unix(1_000), &tcp("127.0.0.1:1")));
+        assert!(may(&tcp("10.0.0.1:1"), &tcp("10.0.0.1:2")));
+        assert!(!may(&tcp("10.0.0.1:1"), &tcp("10.0.0.2:1")));
+        assert!(!may(&tcp("127.0.0.1:1"), &unix(0)));
+    }
+}
