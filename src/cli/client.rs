@@ -227,12 +227,7 @@ fn nobody_offers(app: &str, near: &[(String, Vec<NodeId>)]) -> Message {
     message.with_help(format!("did you mean {}?", near.join(" or ")))
 }
 
-/// Asks the entry that is meant.
-pub(super) async fn ask(
-    context: &Context,
-    args: &EntryArgs,
-    query: Query,
-) -> Result<Reply, Message> {
+async fn ask(context: &Context, args: &EntryArgs, query: Query) -> Result<Reply, Message> {
     let session = engine::connect(&context.entry(args, None)?).await?;
     engine::query(session, query).await
 }

@@ -148,6 +148,11 @@ impl From<DaemonError> for StartError {
 // === impl Session ===
 
 impl Session {
+    /// Whether the entry lives in this process.
+    pub(crate) const fn is_embedded(&self) -> bool {
+        self.daemon.is_some()
+    }
+
     /// Ends what this process is part of. Only an entry that lives here has anything to end.
     pub(crate) async fn leave(self) {
         if let Some(daemon) = self.daemon {

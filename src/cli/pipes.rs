@@ -3,10 +3,10 @@
 use nix::sys::signal::Signal;
 
 use super::{
-    args::{InspectArgs, KillArgs, PsArgs},
+    args::{EntryArgs, InspectArgs, KillArgs, PsArgs},
     caret::Message,
-    client::{ask, failed, not_known},
-    exit,
+    client::{failed, not_known},
+    engine, exit,
     run::Context,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 /// Shows the pipes.
 pub(super) async fn ps(context: &Context, args: &PsArgs) -> u8 {
     let query = Query::Pipes { over: args.all };
-    match ask(context, &args.query.entry, query).await {
+    match ask_daemon(context, &args.query.entry, query).await {
         Ok(Reply::Pipes { pipes, left_out }) => {
             let output = context.output(args.query.json, args.query.wide);
             super::put_or_status(&output.pipes(&pipes, left_out))
@@ -30,7 +30,7 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> u8 {
 /// Shows one of them.
 pub(super) async fn inspect(context: &Context, args: &InspectArgs) -> u8 {
     let pipe = args.pipe.clone();
-    match ask(context, &args.query.entry, Query::Pipe { pipe }).await {
+    match ask_daemon(context, &args.query.entry, Query::Pipe { pipe }).await {
         Ok(Reply::Pipe(view)) => {
             let output = context.output(args.query.json, args.query.wide);
             super::put_or_status(&output.pipe(&view))
@@ -50,7 +50,7 @@ pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
             signal: args.signal.map(|signal| signal as i32),
             stage: args.stage.map(StageNumber::new),
         };
-        let message = match ask(context, &args.entry, query).await {
+        let message = match ask_daemon(context, &args.entry, query).await {
             Ok(Reply::Killed { .. }) => continue,
             Ok(Reply::NotDone { reason }) => {
                 not_done(pipe, args.stage.map(StageNumber::new), reason)
@@ -61,6 +61,17 @@ pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
         status = failed(&message);
     }
     status
+}
+
+/// Asks a daemon: without one there is nobody to ask, for a pipe is conducted by its own client then.
+async fn ask_daemon(context: &Context, args: &EntryArgs, query: Query) -> Result<Reply, Message> {
+    let session = engine::connect(&context.entry(args, None)?).await?;
+    if session.is_embedded() {
+        session.leave().await;
+        let message = Message::new("no daemon runs here that would conduct pipes");
+        return Err(message.with_help("start one: dpipesd   or ask another: --connect HOST:PORT"));
+    }
+    engine::query(session, query).await
 }
 
 /// Reads a signal as `kill` does: `USR1`, `SIGUSR1` or `10`.

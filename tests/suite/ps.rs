@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::kit::{Cluster, Runner, eventually};
+use crate::kit::{Cluster, Local, Runner, eventually};
 
 /// The pipes that an entry tells of, as objects.
 fn pipes(cluster: &Cluster, options: &[&str]) -> Vec<Value> {
@@ -150,4 +150,12 @@ fn a_signal_reaches_the_stage_that_is_meant_and_no_other() {
     assert_eq!(pipes(&cluster, &[])[0]["stages"][0]["exit"], Value::Null);
     kill("1").assert_status(0);
     running.wait().assert_status(9);
+}
+
+#[test]
+fn without_a_daemon_there_is_nobody_to_ask() {
+    for command in [&["ps"][..], &["inspect", "M9K1H"], &["kill", "M9K1H"]] {
+        let run = Local::new().dpipes(command).run();
+        run.assert_status(1).assert_says("no daemon runs here");
+    }
 }
