@@ -289,7 +289,12 @@ impl Soak {
             Fault::Crash(node) => self.cluster.node_mut(node).crash(),
             Fault::Freeze(node) => self.cluster.node(node).signal(Signal::STOP),
             Fault::KilledApp => {
-                let apps = self.cluster.apps();
+                // Of stages. What a shell within one makes of the death of its child is the shell's business, here as in bash: `cat; sleep 0.1`
+                // is a success whatever becomes of `cat`.
+                let mut apps = self.cluster.apps();
+                let inner = apps.iter().flat_map(|&app| processes::children_of(app));
+                let inner: Vec<u32> = inner.collect();
+                apps.retain(|app| !inner.contains(app));
                 if !apps.is_empty() {
                     processes::send(self.random.pick(&apps), Signal::KILL);
                 }
