@@ -102,13 +102,8 @@ impl Grower {
 
     fn grow<F: AsFd>(pipe: F) -> Grown {
         let has = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(usize::MAX);
-        for size in [LARGE, MEDIUM] {
-            // One half is for large ones, so that the many that may come later get something as well.
-            let most = if size == LARGE {
-                *MOST_HERE / 2
-            } else {
-                *MOST_HERE
-            };
+        // One half is for large ones, so that the many that may come later get something as well.
+        for (size, most) in [(LARGE, *MOST_HERE / 2), (MEDIUM, *MOST_HERE)] {
             if has >= size || !take(size, most) {
                 continue;
             }
