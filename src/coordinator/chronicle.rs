@@ -92,17 +92,16 @@ impl Chronicle {
     pub(super) fn read(&self, over: bool, most: usize) -> (Vec<PipeView>, u64) {
         let mut book = self.book();
         book.forget();
-        let live = book.live.values().map(Written::now);
-        let past = book.over.iter().filter(|_| over).map(Written::now);
-        let mut all: Vec<PipeView> = live.chain(past).collect();
-        drop(book);
-        all.sort_by_key(|view| std::cmp::Reverse((view.began_ms, view.pipe)));
+        let past = book.over.iter().filter(|_| over);
+        let mut all: Vec<&Written> = book.live.values().chain(past).collect();
+        all.sort_by_key(|run| std::cmp::Reverse((run.view.began_ms, run.view.pipe)));
         let left_out = all.len().saturating_sub(most);
-        all.truncate(most);
-        (all, left_out as u64)
+        // Only what is told is copied.
+        let told = all.into_iter().take(most).map(Written::now).collect();
+        (told, left_out as u64)
     }
 
-    /// The runs whose pipes' names begin or end like this, and who asked for each.
+    /// The runs whose pipes' names begin or end like this, two at most, and who asked for each.
     pub(super) fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
         let name = name.to_ascii_uppercase();
         let mut book = self.book();
@@ -113,6 +112,7 @@ impl Chronicle {
         };
         let all = book.live.values().chain(&book.over);
         all.filter(is_meant)
+            .take(2)
             .map(|run| (run.now(), run.owner.clone()))
             .collect()
     }

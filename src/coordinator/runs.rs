@@ -135,7 +135,8 @@ impl Runs {
         run.is_some_and(|run| run.try_send(Arrival::Order(order)).is_ok())
     }
 
-    /// The runs whose pipes' names begin or end like this, those that were over within the last hour among them, each with who asked for it.
+    /// The runs whose pipes' names begin or end like this, those that were over within the last hour among them, each with who asked for it. There
+    /// are two at most, for then the name is not enough.
     #[must_use]
     pub fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
         self.chronicle.find(name)
