@@ -43,18 +43,17 @@ pub(super) async fn inspect(context: &Context, args: &InspectArgs) -> u8 {
 
 /// Ends some of them, or sends their apps a signal. One that cannot be told does not keep the others from it.
 pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
+    let stage = args.stage.map(StageNumber::new);
     let mut status = exit::OK;
     for pipe in &args.pipes {
         let query = Query::Kill {
             pipe: pipe.clone(),
             signal: args.signal.map(|signal| signal as i32),
-            stage: args.stage.map(StageNumber::new),
+            stage,
         };
         let message = match ask_daemon(context, &args.entry, query).await {
             Ok(Reply::Killed { .. }) => continue,
-            Ok(Reply::NotDone { reason }) => {
-                not_done(pipe, args.stage.map(StageNumber::new), reason)
-            }
+            Ok(Reply::NotDone { reason }) => not_done(pipe, stage, reason),
             Ok(_) => not_known(),
             Err(message) => message,
         };

@@ -15,6 +15,12 @@ fn pipes(cluster: &Cluster, options: &[&str]) -> Vec<Value> {
         .collect()
 }
 
+/// The name of the pipe that began last.
+fn newest(cluster: &Cluster) -> String {
+    let all = pipes(cluster, &[]);
+    all[0]["pipe"].as_str().expect("a name").to_owned()
+}
+
 fn is_running(cluster: &Cluster) -> bool {
     let all = pipes(cluster, &[]);
     all.iter().any(|pipe| pipe["state"] == "running")
@@ -100,7 +106,7 @@ fn a_pipe_that_is_killed_ends_as_if_its_client_had_been() {
     let cluster = Cluster::of_three();
     let running = cluster.dpipes(&["-n", "@b sleep 300 | @c cat"]).spawn();
     eventually!(is_running(&cluster), "the pipe runs");
-    let pipe = pipes(&cluster, &[])[0]["pipe"].as_str().unwrap().to_owned();
+    let pipe = newest(&cluster);
     // The end of its name is enough.
     cluster
         .dpipes(&["kill", &pipe[16..]])
@@ -133,7 +139,7 @@ fn a_signal_reaches_the_stage_that_is_meant_and_no_other() {
     let pipeline = format!("@b {} | @c {}", waits(8), waits(9));
     let running = cluster.dpipes(&["-n", "--print-status", &pipeline]).spawn();
     eventually!(is_running(&cluster), "the pipe runs");
-    let pipe = pipes(&cluster, &[])[0]["pipe"].as_str().unwrap().to_owned();
+    let pipe = newest(&cluster);
     let kill = |stage: &str| {
         cluster
             .dpipes(&["kill", "--stage", stage, "-s", "USR1", &pipe])

@@ -444,7 +444,7 @@ impl Output for Json {
     }
 
     fn pipe(&self, pipe: &PipeView) -> String {
-        json::line("pipe", serde_json::json!(pipe))
+        json::pipes(std::slice::from_ref(pipe), 0)
     }
 
     fn findings(&self, findings: &[Finding]) -> String {
