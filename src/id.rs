@@ -5,22 +5,26 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use ulid::Ulid;
+use utoipa::ToSchema;
 
 /// The name of one run of a pipeline, unique for all time: a ULID, chosen by the client.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, example = "01JD9S3V8Y6Q4T2R0P5N7M9K1H")]
 pub struct PipeId(Ulid);
 
 /// The name of a node: what its daemon calls itself and what the registry lists.
 ///
 /// 1 to 63 bytes of letters, digits, `.`, `_`, `+`, `-` and `[`, which every registry can carry.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, example = "node-a")]
 pub struct NodeId(String);
 
 /// A stage's place in its pipeline, counted from 1 as users do.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = u16, example = 2)]
 pub struct StageNumber(u16);
 
 /// Which try at placing a pipe this is, counted from 1. A pipe is placed anew when a node was busy or gone before anything started.

@@ -352,6 +352,9 @@ pub(crate) struct PsArgs {
     /// Show those too that were over within the last hour
     #[arg(short, long)]
     pub all: bool,
+    /// Show those of every node, not only of the entry
+    #[arg(long)]
+    pub cluster: bool,
     /// What all queries take.
     #[command(flatten)]
     pub query: QueryArgs,

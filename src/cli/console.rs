@@ -413,6 +413,7 @@ mod tests {
             bytes_in: None,
             bytes_out: Some(2_048),
             stalled_ms: 0,
+            waits: None,
         };
         console.progress_to_a_file(&[now], Duration::from_secs(1));
         console.progress_to_a_file(&[now], Duration::from_millis(1_500));
@@ -431,6 +432,7 @@ mod tests {
             bytes_in: None,
             bytes_out: Some(2_048),
             stalled_ms: 0,
+            waits: None,
         };
         assert_eq!(
             progress_text(&now, Duration::from_secs(2)).trim(),

@@ -16,11 +16,18 @@ use crate::{
 
 /// Shows the pipes.
 pub(super) async fn ps(context: &Context, args: &PsArgs) -> u8 {
-    let query = Query::Pipes { over: args.all };
+    let query = Query::Pipes {
+        over: args.all,
+        cluster: args.cluster,
+    };
     match ask_daemon(context, &args.query.entry, query).await {
-        Ok(Reply::Pipes { pipes, left_out }) => {
+        Ok(Reply::Pipes {
+            pipes,
+            left_out,
+            silent,
+        }) => {
             let output = context.output(args.query.json, args.query.wide);
-            super::put_or_status(&output.pipes(&pipes, left_out))
+            super::put_or_status(&output.pipes(&pipes, left_out, &silent))
         }
         Ok(_) => failed(&not_known()),
         Err(message) => failed(&message),

@@ -8,7 +8,7 @@ use crate::{
     id::NodeId,
     plan::ClusterView,
     transport::Session,
-    wire::message::{SourceView, Tried},
+    wire::message::{Ending, SourceView, Tried},
 };
 
 /// What a coordinator needs of the daemon it runs in.
@@ -35,6 +35,12 @@ pub trait Cluster: Debug + Send + Sync + 'static {
 
     /// Where streams that belong to a run are delivered.
     fn runs(&self) -> &Runs;
+
+    /// Counts a run that has begun.
+    fn count_begun(&self);
+
+    /// Counts a run that is over.
+    fn count_over(&self, ending: &Ending);
 
     /// Cancelled when the entry must end its runs now.
     fn ending(&self) -> CancellationToken;

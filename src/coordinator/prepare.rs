@@ -23,6 +23,12 @@ use crate::{
 /// stage; on a busy machine a thousand of them take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How often nodes tell how far their stages are where somebody watches the run: often enough for an eye.
+const SHOWN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often they do where it is only noted for those who may come to look: a message of a few hundred bytes a second for each node of a pipe.
+const NOTED_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The largest offer to one node, as JSON. A control message may hold 1 MiB; the rest is for its envelope.
 const MAX_OFFER: usize = 1_000 * 1_024;
 
@@ -174,7 +180,12 @@ fn offers(
         window: request.window,
         credential: request.run.options.credential.clone(),
         drop_stderr: request.run.options.stderr == StderrMode::None,
-        progress: request.run.options.progress,
+        progress: true,
+        progress_ms: Some(milliseconds(if request.run.options.progress {
+            SHOWN_INTERVAL
+        } else {
+            NOTED_INTERVAL
+        })),
         hops: request.run.options.hops,
     };
     let asked = |(placed, stages): (&Placed, _)| Asked {

@@ -8,6 +8,7 @@ use std::sync::{
 
 use bytes::Bytes;
 
+use super::chronicle::Tail;
 use crate::{
     coding::{CodingError, Decoder, Encoder, Way},
     transport::{Lost, ReadError, RecvStream, SendStream, StopCause, WriteError, code},
@@ -39,12 +40,23 @@ pub(super) struct Recoding {
     encoder: Encoder,
 }
 
-/// Copies until one of the endings. `bytes` counts what was handed to the reader's side, as the apps wrote it.
+/// What is seen of the bytes that were handed to the reader's side, as the apps wrote them.
+#[derive(Debug)]
+pub(super) enum Seen {
+    /// How many.
+    Count(Arc<AtomicU64>),
+    /// What they were last.
+    Tail(Tail),
+    /// Nothing.
+    Nothing,
+}
+
+/// Copies until one of the endings.
 pub(super) async fn relay(
     mut from: RecvStream,
     mut to: SendStream,
     mut recoding: Option<Recoding>,
-    bytes: Arc<AtomicU64>,
+    mut seen: Seen,
 ) -> RelayEnd {
     loop {
         // Both calls are cancel safe. The reader's stop is seen even while the writer is silent.
@@ -60,8 +72,8 @@ pub(super) async fn relay(
         match received {
             Ok(Some(data)) => {
                 let passed = match &mut recoding {
-                    None => pass(data, &mut to, &bytes).await,
-                    Some(recoding) => recoding.pass(&data, &mut to, &bytes).await,
+                    None => pass(data, &mut to, &mut seen).await,
+                    Some(recoding) => recoding.pass(&data, &mut to, &mut seen).await,
                 };
                 if let Err(broken) = passed {
                     return broken.end(from, to);
@@ -118,11 +130,25 @@ impl Broken {
     }
 }
 
-async fn pass(data: Bytes, to: &mut SendStream, bytes: &AtomicU64) -> Result<(), Broken> {
-    let length = data.len() as u64;
-    to.send(data).await.map_err(Broken::Write)?;
-    bytes.fetch_add(length, Ordering::Relaxed);
+async fn pass(data: Bytes, to: &mut SendStream, seen: &mut Seen) -> Result<(), Broken> {
+    // The same memory once more.
+    to.send(data.clone()).await.map_err(Broken::Write)?;
+    seen.note(&data);
     Ok(())
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn note(&mut self, data: &[u8]) {
+        match self {
+            Self::Count(bytes) => {
+                bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+            }
+            Self::Tail(tail) => tail.push(data),
+            Self::Nothing => {}
+        }
+    }
 }
 
 // === impl Recoding ===
@@ -143,16 +169,17 @@ impl Recoding {
         &mut self,
         mut data: &[u8],
         to: &mut SendStream,
-        bytes: &AtomicU64,
+        seen: &mut Seen,
     ) -> Result<(), Broken> {
         while !data.is_empty() {
             let mut decoded = Vec::new();
             let pushed = self.decoder.push(&mut data, &mut decoded);
             if !decoded.is_empty() {
-                let length = decoded.len() as u64;
-                let piece = self.encoder.push(decoded.into()).map_err(Broken::Damaged)?;
+                let decoded = Bytes::from(decoded);
+                let piece = self.encoder.push(decoded.clone());
+                let piece = piece.map_err(Broken::Damaged)?;
                 to.send(piece).await.map_err(Broken::Write)?;
-                bytes.fetch_add(length, Ordering::Relaxed);
+                seen.note(&decoded);
             }
             pushed.map_err(Broken::Damaged)?;
         }

@@ -134,13 +134,14 @@ pub async fn serve(
     let owner = client.session.peer().address.clone();
     // What is only checked is no pipe.
     let page = (run.mode == RunMode::Run).then(|| {
+        cluster.count_begun();
         cluster
             .runs()
             .chronicle()
             .begin(pipe, &run.expression, owner)
     });
     let mut outcome = drive(
-        cluster,
+        cluster.clone(),
         run,
         &mut client,
         &mut registered,
@@ -150,6 +151,7 @@ pub async fn serve(
     .await;
     outcome.elapsed_ms = milliseconds(began.elapsed());
     if let Some(page) = page {
+        cluster.count_over(&outcome.ending);
         page.close(&outcome);
     }
     match &outcome.ending {

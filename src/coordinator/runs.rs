@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 use super::chronicle::Chronicle;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 const ARRIVALS: usize = 1_024;
 
 /// The runs that this entry coordinates: where a stream that belongs to one is delivered.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Runs {
     by_pipe: Arc<Mutex<HashMap<PipeId, mpsc::Sender<Arrival>>>>,
     chronicle: Chronicle,
@@ -92,6 +92,15 @@ pub(super) struct Registered {
 // === impl Runs ===
 
 impl Runs {
+    /// Without a run yet, of this entry.
+    #[must_use]
+    pub fn new(entry: NodeId) -> Self {
+        Self {
+            by_pipe: Arc::default(),
+            chronicle: Chronicle::new(entry),
+        }
+    }
+
     /// Enters a run; `None` when its name is taken.
     pub(super) fn register(&self, pipe: PipeId) -> Option<Registered> {
         let (send, arrivals) = mpsc::channel(ARRIVALS);
@@ -152,6 +161,12 @@ impl Runs {
     #[must_use]
     pub fn views(&self, over: bool, most: usize) -> (Vec<PipeView>, u64) {
         self.chronicle.read(over, most)
+    }
+
+    /// The pipes of runs of which something changes from now on.
+    #[must_use]
+    pub fn follow(&self) -> broadcast::Receiver<PipeId> {
+        self.chronicle.follow()
     }
 
     /// The pipes of all runs.

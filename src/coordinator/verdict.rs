@@ -166,6 +166,7 @@ mod tests {
             elapsed_ms: None,
             user_ms: None,
             system_ms: None,
+            waits: None,
         }
     }
 

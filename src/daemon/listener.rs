@@ -222,6 +222,7 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
                         let judged = node.admit_after_all(address, theirs, refusal.clone()).await;
                         judged.map_err(|refusal| {
                             info!(peer = %address, %refusal, "peer refused");
+                            node.metrics().peer_refused();
                             refusal.to_string()
                         })
                     };
@@ -229,6 +230,7 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
                 }
                 Err(refusal) => {
                     info!(peer = %address, %refusal, "peer refused");
+                    node.metrics().peer_refused();
                     return transport::refuse(stream, &refusal.to_string()).await;
                 }
             }
@@ -250,7 +252,10 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
             node.sessions().adopt(node, &session);
             node.serve_session(session);
         }
-        Err(error) => debug!(%error, "handshake failed"),
+        Err(error) => {
+            node.metrics().handshake_broken();
+            debug!(%error, "handshake failed");
+        }
     }
 }
 

@@ -5,10 +5,12 @@
 mod abort;
 mod access;
 mod announce;
+mod elsewhere;
 mod health;
 mod links;
 mod listener;
 mod members;
+mod metrics;
 mod node;
 mod objects;
 mod orders;
@@ -18,6 +20,7 @@ mod pipes;
 mod prepare;
 mod query;
 mod registries;
+mod running;
 mod serve;
 mod sessions;
 pub mod settings;
@@ -25,6 +28,7 @@ mod stage;
 mod told;
 mod versions;
 mod view;
+mod watched;
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -18,7 +18,9 @@ use tracing::Instrument as _;
 use super::{
     access::{self, NotAllowed},
     members::{Host, Members},
+    metrics::Metrics,
     pipes::Pipes,
+    running::Running,
     serve,
     sessions::Sessions,
     settings::{Access, Settings},
@@ -32,7 +34,7 @@ use crate::{
     negotiate::{DIGEST, OBJECTS, ZSTD, rules::Others},
     plan::ClusterView,
     transport::{self, PeerAddress, Session, Side, pump::Transfer},
-    wire::message::{AppsOffered, Hello, Load, Phase, Role, SourceView, Tried},
+    wire::message::{AppsOffered, Ending, Hello, Load, Phase, Role, SourceView, Tried},
 };
 
 /// The state that a daemon's tasks share.
@@ -49,7 +51,9 @@ pub(super) struct Node {
     advertise: OnceLock<SocketAddr>,
     launcher: Launcher,
     pipes: Pipes,
+    running: Running,
     runs: Runs,
+    metrics: Metrics,
     sessions: Sessions,
     directory: Directory,
     /// Followed for as long as the node lives, so that a pipe's start reads memory.
@@ -103,8 +107,9 @@ impl Node {
         directory: Directory,
     ) -> Arc<Self> {
         let id = settings.borrow().node.clone();
+        let metrics = Metrics::new(&settings.borrow());
         Arc::new(Self {
-            id,
+            id: id.clone(),
             boot: crate::id::PipeId::generate().to_string(),
             started: Instant::now(),
             was_ready: AtomicBool::new(false),
@@ -113,7 +118,9 @@ impl Node {
             advertise: OnceLock::new(),
             launcher,
             pipes: Pipes::default(),
-            runs: Runs::default(),
+            running: Running::default(),
+            runs: Runs::new(id.clone()),
+            metrics,
             sessions: Sessions::default(),
             members: Members::default(),
             registered: directory.subscribe(&view::primary_service()),
@@ -223,6 +230,14 @@ impl Node {
 
     pub(super) fn pipes(&self) -> &Pipes {
         &self.pipes
+    }
+
+    pub(super) fn running(&self) -> &Running {
+        &self.running
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(super) fn sessions(&self) -> &Sessions {
@@ -469,6 +484,14 @@ impl Cluster for Arc<Node> {
 
     fn runs(&self) -> &Runs {
         &self.runs
+    }
+
+    fn count_begun(&self) {
+        self.metrics.pipe_started();
+    }
+
+    fn count_over(&self, ending: &Ending) {
+        self.metrics.pipe_finished(ending);
     }
 
     fn ending(&self) -> CancellationToken {

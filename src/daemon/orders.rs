@@ -1,9 +1,11 @@
 //! What clients want to know of the pipes that are conducted here, and what they may do to them.
 
+use std::{cmp::Reverse, sync::Arc};
+
 use rustix::process::geteuid;
 use tracing::info;
 
-use super::node::Node;
+use super::{elsewhere, node::Node};
 use crate::{
     coordinator::Order,
     id::StageNumber,
@@ -17,12 +19,25 @@ use crate::{
 /// Pipes that are told of at most: more than anybody reads, and what is looked at for them is little.
 const MOST_PIPES: usize = 1_000;
 
+/// Stages that are told of at most; so many take three quarters of a message.
+const MOST_STAGES: usize = 2_000;
+
 /// Bytes that they may take. The answer is one message, and has a little more in it.
 const ROOM: usize = limits::MAX_MESSAGE / 4 * 3;
 
-/// The pipes, the newest first, as many as one message holds.
-pub(super) fn pipes(node: &Node, over: bool) -> Reply {
-    let (mut pipes, left_out) = node.runs().views(over, MOST_PIPES);
+/// The pipes, the newest first, as many as one message holds; with `cluster` also those of every other node that answers.
+pub(super) async fn pipes(node: &Arc<Node>, over: bool, cluster: bool) -> Reply {
+    let (mut pipes, mut left_out) = node.runs().views(over, MOST_PIPES);
+    let mut silent = Vec::new();
+    if cluster {
+        let others = elsewhere::pipes(node, over).await;
+        pipes.extend(others.pipes);
+        pipes.sort_by_key(|view| Reverse((view.began_ms, view.pipe)));
+        left_out += others.left_out;
+        silent = others.silent;
+    }
+    // A list has no room for it.
+    pipes.iter_mut().for_each(PipeView::hide_stderr);
     let found = pipes.len();
     let mut room = ROOM;
     let fits = |view: &&PipeView| {
@@ -36,15 +51,27 @@ pub(super) fn pipes(node: &Node, over: bool) -> Reply {
     Reply::Pipes {
         pipes,
         left_out: left_out + (found - told) as u64,
+        silent,
     }
 }
 
-/// One pipe.
-pub(super) fn pipe(node: &Node, name: &str) -> Reply {
+/// One pipe, for whoever is at `asker`. What its stages said is for those alone who may end it.
+pub(super) fn pipe(node: &Node, asker: &PeerAddress, name: &str) -> Reply {
     match the_one(node, name) {
-        Ok((view, _)) => Reply::Pipe(view),
+        Ok((mut view, owner)) => {
+            if !may(asker, &owner, geteuid().as_raw()) {
+                view.hide_stderr();
+            }
+            Reply::Pipe(view)
+        }
         Err(reason) => Reply::NotDone { reason },
     }
+}
+
+/// The stages that run here.
+pub(super) fn stages(node: &Node) -> Reply {
+    let (stages, left_out) = node.running().views(MOST_STAGES);
+    Reply::Stages { stages, left_out }
 }
 
 /// Ends a pipe, or sends its apps a signal, for whoever is at `asker`.

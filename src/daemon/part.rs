@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 use tracing::{Instrument as _, debug, info, warn};
 
@@ -23,7 +23,9 @@ use super::{
     node::{Node, Slots},
     pipes::Entered,
     prepare::{self, Ready},
+    running::Entered as StagesEntered,
     stage::{self, Context, Report, StageHandle},
+    watched::{LOOK_INTERVAL, Watched},
 };
 use crate::{
     id::{Attempt, PipeId, StageNumber},
@@ -43,9 +45,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a report to the entry may wait for room. An entry that has not read 4 MiB of them serves this pipe no more.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often progress is reported when it is asked for: often enough for an eye.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Reports of stages that wait for the part's loop at most; the stages wait in turn.
 const REPORTS: usize = 64;
@@ -67,6 +66,11 @@ pub(super) async fn serve(
         Err(_) => return to_entry.reset(code::FAILED, "no offer came"),
     };
     let (answer, accepted) = consider(&node, &entry, name, &offer).await;
+    for stage in &answer.stages {
+        if let StageAnswer::Refuse(refusal) = stage {
+            node.metrics().stage_refused(&refusal.parameter);
+        }
+    }
     if timeout(
         REPORT_TIMEOUT,
         to_entry.message(&FromNode::Answer(Box::new(answer.clone()))),
@@ -215,6 +219,9 @@ struct Part {
     entered: Entered,
     _slots: Slots,
     stages: Vec<StageHandle>,
+    /// The same for those who ask what runs here.
+    _listed: StagesEntered,
+    watched: Watched,
     running: JoinSet<(StageRecord, Option<crate::exec::Process>)>,
     reports: mpsc::Receiver<Report>,
     phase: Phase,
@@ -256,6 +263,8 @@ impl Part {
             running.spawn(task.in_current_span());
         }
         Self {
+            _listed: node.running().enter(offer.pipe, &offer.entry, &stages),
+            watched: Watched::new(stages.len()),
             node,
             offer,
             terms,
@@ -272,8 +281,9 @@ impl Part {
 
     async fn run(mut self, mut to_entry: SendStream, mut from_entry: RecvStream) {
         let ending = self.node.ending_token().clone();
-        let mut progress = interval(PROGRESS_INTERVAL);
-        progress.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut looks = interval_at(Instant::now() + LOOK_INTERVAL, LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut told_at = Instant::now();
         let deadline = self
             .offer
             .deadline_ms
@@ -300,6 +310,7 @@ impl Part {
                     }
                     processes.extend(process);
                     first_exit.get_or_insert(record.exit);
+                    self.node.metrics().stage_ended(&record);
                     say(&mut to_entry, &FromNode::Ended(Box::new(record))).await;
                 }
                 Some(report) = self.reports.recv() => self.on_report(report, &mut to_entry).await,
@@ -315,10 +326,13 @@ impl Part {
                         self.abort(&format!("the entry was lost: {error}"));
                     }
                 },
-                _ = progress.tick(), if self.offer.progress && self.phase == Phase::Running => {
-                    let stages = self.stages.iter().filter_map(StageHandle::progress).collect();
-                    // Of the moment: where there is no room at once, it is dropped.
-                    let _ = timeout(Duration::ZERO, to_entry.message(&FromNode::Progress { stages })).await;
+                _ = looks.tick() => {
+                    self.watched.look(&self.stages, self.node.metrics());
+                    if self.tells_progress(&mut told_at) {
+                        let stages = self.stages.iter().filter_map(StageHandle::progress).collect();
+                        // Of the moment: where there is no room at once, it is dropped.
+                        let _ = timeout(Duration::ZERO, to_entry.message(&FromNode::Progress { stages })).await;
+                    }
                 }
                 () = ending.cancelled(), if self.phase == Phase::Running => self.abort("the node is leaving"),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() && self.phase == Phase::Running => {
@@ -326,6 +340,7 @@ impl Part {
                 }
             }
         }
+        self.watched.count(&self.stages, self.node.metrics());
         // What stages left behind in the background ends with the pipe.
         for mut process in processes {
             process.sweep().await;
@@ -351,6 +366,18 @@ impl Part {
             });
         }
         info!("part over");
+    }
+
+    /// Whether it is time to tell the entry how far the stages are.
+    fn tells_progress(&self, told_at: &mut Instant) -> bool {
+        let every = self.offer.progress_ms.map(Duration::from_millis);
+        let is_wanted = self.offer.progress && self.phase == Phase::Running;
+        // Looks come a little early or late.
+        let is_due = told_at.elapsed() + LOOK_INTERVAL / 2 >= every.unwrap_or(LOOK_INTERVAL);
+        if is_wanted && is_due {
+            *told_at = Instant::now();
+        }
+        is_wanted && is_due
     }
 
     async fn on_report(&mut self, report: Report, to_entry: &mut SendStream) {

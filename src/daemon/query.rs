@@ -24,8 +24,9 @@ pub(super) async fn answer(
         Ok(Ok(Some(Query::Nodes))) => people::nodes(node).await,
         Ok(Ok(Some(Query::Apps))) => people::apps(node).await,
         Ok(Ok(Some(Query::App { app }))) => people::app(node, app).await,
-        Ok(Ok(Some(Query::Pipes { over }))) => orders::pipes(node, over),
-        Ok(Ok(Some(Query::Pipe { pipe }))) => orders::pipe(node, &pipe),
+        Ok(Ok(Some(Query::Pipes { over, cluster }))) => orders::pipes(node, over, cluster).await,
+        Ok(Ok(Some(Query::Pipe { pipe }))) => orders::pipe(node, asker, &pipe),
+        Ok(Ok(Some(Query::Stages))) => orders::stages(node),
         Ok(Ok(Some(Query::Kill {
             pipe,
             signal,

@@ -5,10 +5,7 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -32,9 +29,11 @@ use crate::{
     media::Coding,
     transport::{
         RecvStream, Session, code,
-        pump::{Meter, Transfer},
+        pump::{Fill, Meter, Transfer},
     },
-    wire::message::{Exit, FromNode, LinkEnd, StageProgress, StageRecord, Terms, milliseconds},
+    wire::message::{
+        Exit, FromNode, LinkEnd, StageProgress, StageRecord, Terms, Waits, milliseconds,
+    },
 };
 
 /// After the process ended its output usually ends at once. When it did not for so long, the user is told who holds it.
@@ -62,22 +61,35 @@ pub(super) struct Report {
     pub(super) ends_the_part: Option<String>,
 }
 
-/// What the part's loop holds of a stage.
+/// What the part's loop, and whoever watches, holds of a stage.
 #[derive(Clone)]
 pub(super) struct StageHandle {
     stage: StageNumber,
     shared: Arc<Shared>,
 }
 
+/// What a stage spends its time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// Its input is empty, and not at its end.
+    AwaitingInput,
+    /// What it has written is not taken.
+    AwaitingOutput,
+    /// Neither.
+    Working,
+}
+
 struct Shared {
+    app: String,
     /// Cancelled when the stage is being ended by dpipes: its links end with Reset from then on.
     aborting: CancellationToken,
     killed: OnceLock<String>,
     process: ProcessHandle,
-    /// Whether the process is the app already, and no longer at the barrier.
-    is_running: AtomicBool,
+    /// Set when the process is the app, and no longer at the barrier.
+    pid: OnceLock<u32>,
     input: Mutex<Option<oneshot::Sender<(RecvStream, Coding)>>>,
     meters: Meters,
+    waits: Mutex<Waits>,
 }
 
 /// What flowed; `None` on a side where nothing is counted.
@@ -101,12 +113,14 @@ pub(super) fn run(
         output: ready.stdout_reader.is_some().then(Arc::default),
     };
     let shared = Arc::new(Shared {
+        app: ready.app.clone(),
         aborting: CancellationToken::new(),
         killed: OnceLock::new(),
         process: ready.prepared.handle(),
-        is_running: AtomicBool::new(false),
+        pid: OnceLock::new(),
         input: Mutex::new(Some(send_input)),
         meters: meters.clone(),
+        waits: Mutex::default(),
     });
     let handle = StageHandle {
         stage: ready.stage,
@@ -208,7 +222,8 @@ async fn live(
         }
     };
     drop(prepared);
-    shared.is_running.store(true, Ordering::Release);
+    // It becomes the app once.
+    let _once = shared.pid.set(process.pid());
     context
         .report(
             FromNode::Started {
@@ -299,6 +314,7 @@ async fn live(
         elapsed_ms: Some(milliseconds(began.elapsed())),
         user_ms: Some(milliseconds(over.user)),
         system_ms: Some(milliseconds(over.system)),
+        waits: shared.waits(),
     };
     (record, Some(process))
 }
@@ -369,6 +385,42 @@ impl StageHandle {
         self.shared.process.kill(grace).await;
     }
 
+    /// Its app, as the pipeline calls it.
+    pub(super) fn app(&self) -> &str {
+        &self.shared.app
+    }
+
+    /// Its process, once it is the app.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.shared.pid.get().copied()
+    }
+
+    /// What flows into it and out of it.
+    pub(super) fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
+    /// Puts down what it has spent this time on, given the first fill of its input and the last of its output; of stages that kernel pipes join,
+    /// that of the first and that of the last one.
+    pub(super) fn spent(
+        &self,
+        passed: Duration,
+        input: Option<Fill>,
+        output: Option<Fill>,
+    ) -> Option<Spent> {
+        if !self.shared.is_running() {
+            return None;
+        }
+        let mut waits = self.shared.lock_waits();
+        let (on, spent) = match (input, output) {
+            (_, Some(Fill::Half)) => (&mut waits.output_ms, Spent::AwaitingOutput),
+            (Some(Fill::Unopened | Fill::Empty), _) => (&mut waits.input_ms, Spent::AwaitingInput),
+            _ => (&mut waits.work_ms, Spent::Working),
+        };
+        *on += milliseconds(passed);
+        Some(spent)
+    }
+
     pub(super) fn progress(&self) -> Option<StageProgress> {
         if !self.shared.is_running() {
             return None;
@@ -384,6 +436,7 @@ impl StageHandle {
             bytes_in: meters.input.as_ref().map(|meter| meter.bytes()),
             bytes_out: meters.output.as_ref().map(|meter| meter.bytes()),
             stalled_ms: still.map_or(0, milliseconds),
+            waits: self.shared.waits(),
         })
     }
 }
@@ -392,7 +445,17 @@ impl StageHandle {
 
 impl Shared {
     fn is_running(&self) -> bool {
-        self.is_running.load(Ordering::Acquire)
+        self.pid.get().is_some()
+    }
+
+    fn lock_waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` before anybody looked.
+    fn waits(&self) -> Option<Waits> {
+        let waits = *self.lock_waits();
+        (waits != Waits::default()).then_some(waits)
     }
 
     fn never_started(&self, context: &Context, stage: StageNumber, app: String) -> StageRecord {

@@ -158,6 +158,113 @@ fn a_signal_reaches_the_stage_that_is_meant_and_no_other() {
     running.wait().assert_status(9);
 }
 
+/// What holds the newest pipe up, once it is known.
+fn limit(cluster: &Cluster) -> Value {
+    let mut limit = Value::Null;
+    eventually!(
+        {
+            let newest = pipes(cluster, &[]).into_iter().next();
+            limit = newest.map_or(Value::Null, |pipe| pipe["limit"].clone());
+            !limit.is_null()
+        },
+        "something holds the pipe up"
+    );
+    limit
+}
+
+#[test]
+fn the_stage_that_holds_a_pipe_up_is_named() {
+    let cluster = Cluster::of_three();
+    let slow = "sh -c 'while head -c 10000; do sleep 0.05; done'";
+    let running = cluster
+        .dpipes(&["-n", &format!("@a cat /dev/zero | @b {slow} | @c cat")])
+        .spawn();
+    let limit = limit(&cluster);
+    assert_eq!(
+        (&limit["by"], &limit["stage"]),
+        (&"stage".into(), &2.into()),
+        "{limit}"
+    );
+    let pipe = newest(&cluster);
+    let shown = cluster.dpipes(&["inspect", &pipe]).run();
+    shown.assert_status(0);
+    assert!(
+        shown.text().contains("limited by  stage 2 `sh`"),
+        "{shown:?}"
+    );
+    cluster.dpipes(&["kill", &pipe]).run().assert_status(0);
+    running.wait().assert_status(143);
+    let all = pipes(&cluster, &["-a"]);
+    assert_eq!(
+        all[0]["limit"]["stage"], 2,
+        "it is known afterwards: {all:?}"
+    );
+}
+
+#[test]
+fn a_pipe_that_waits_for_its_client_says_so() {
+    let cluster = Cluster::of_three();
+    let mut running = cluster.dpipes(&["@b cat | @c cat"]).stdin_piped().spawn();
+    let input = running.take_stdin();
+    assert_eq!(limit(&cluster)["by"], "input");
+    drop(input);
+    running.wait().assert_status(0);
+    let (unread, writer) = std::io::pipe().expect("a pipe");
+    let stuffed = cluster
+        .dpipes(&["-n", "@b cat /dev/zero | @c cat"])
+        .stdout_to(writer)
+        .spawn();
+    assert_eq!(limit(&cluster)["by"], "output");
+    drop(unread);
+    stuffed.wait().assert_status(141);
+}
+
+#[test]
+fn what_a_stage_said_last_is_shown_with_its_pipe() {
+    let cluster = Cluster::of_three();
+    cluster
+        .dpipes(&["-n", "@b sh -c 'echo first >&2; echo no luck >&2; exit 3'"])
+        .run()
+        .assert_status(3);
+    let all = pipes(&cluster, &["-a"]);
+    assert_eq!(all[0]["stages"][0]["stderr"], Value::Null, "not in a list");
+    let pipe = all[0]["pipe"].as_str().unwrap();
+    let shown = cluster.dpipes(&["inspect", pipe]).run();
+    assert!(shown.text().ends_with("  first\n  no luck\n"), "{shown:?}");
+}
+
+#[test]
+fn every_node_can_tell_of_the_whole_cluster_and_says_whose_part_is_missing() {
+    let mut cluster = Cluster::of_three();
+    let (b, c) = (
+        cluster.node("b").name.clone(),
+        cluster.node("c").name.clone(),
+    );
+    let running = cluster.dpipes_at("b", &["-n", "@b sleep 300"]).spawn();
+    eventually!(
+        pipes(&cluster, &["--cluster"]).len() == 1,
+        "another entry's pipe is there"
+    );
+    let all = pipes(&cluster, &["--cluster"]);
+    assert_eq!(all[0]["entry"], b, "{all:?}");
+    assert_eq!(pipes(&cluster, &[]).len(), 0, "it is not the entry's own");
+    cluster.node_mut("c").crash();
+    eventually!(
+        pipes(&cluster, &["--cluster"])
+            .iter()
+            .any(|line| line["kind"] == "silent" && line["node"] == c),
+        "the lost node is named"
+    );
+    let table = cluster.dpipes(&["ps", "--cluster"]).run();
+    assert!(
+        table
+            .text()
+            .contains(&format!("what {c} conducts is missing")),
+        "{table:?}"
+    );
+    drop(running);
+}
+
 #[test]
 fn without_a_daemon_there_is_nobody_to_ask() {
     for command in [&["ps"][..], &["inspect", "M9K1H"], &["kill", "M9K1H"]] {

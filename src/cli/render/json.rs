@@ -7,8 +7,8 @@ use crate::{
     id::PipeId,
     media::Counts,
     wire::message::{
-        AppView, Ending, Exit, NodeView, OfferView, Outcome, PipeView, SourceView, StagePlan,
-        StageRecord,
+        AppView, Ending, Exit, NodeView, OfferView, Outcome, PipeView, Silent, SourceView,
+        StagePlan, StageRecord,
     },
 };
 
@@ -38,11 +38,12 @@ pub(crate) fn nodes(nodes: &[NodeView], sources: &[SourceView]) -> String {
         .collect()
 }
 
-/// One object for each pipe, then one for those that were left out.
-pub(crate) fn pipes(pipes: &[PipeView], left_out: u64) -> String {
+/// One object for each pipe, then one for those that were left out, then one for each node that did not answer.
+pub(crate) fn pipes(pipes: &[PipeView], left_out: u64, silent: &[Silent]) -> String {
     let pipes = pipes.iter().map(|pipe| line("pipe", json!(pipe)));
     let more = (left_out > 0).then(|| line("left-out", json!({ "pipes": left_out })));
-    pipes.chain(more).collect()
+    let silent = silent.iter().map(|node| line("silent", json!(node)));
+    pipes.chain(more).chain(silent).collect()
 }
 
 /// One object for each app, then one for the nodes that run any program.

@@ -31,6 +31,7 @@ pub(crate) fn record(index: usize, exit: Exit) -> StageRecord {
         elapsed_ms: Some(80),
         user_ms: Some(3),
         system_ms: Some(2),
+        waits: None,
     }
 }
 

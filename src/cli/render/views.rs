@@ -12,7 +12,7 @@ use crate::{
     media::Format,
     wire::message::{
         AppView, AppsOffered, Ending, Load, NodeState, NodeView, OfferView, Outcome, PipeView,
-        SourceView, StagePlan,
+        Silent, SourceView, StagePlan,
     },
 };
 
@@ -59,8 +59,8 @@ pub(crate) trait Output {
         any: &[NodeId],
         sources: &[SourceView],
     ) -> String;
-    /// The pipes that an entry conducts, and how many it did not tell of.
-    fn pipes(&self, pipes: &[PipeView], left_out: u64) -> String;
+    /// The pipes that an entry conducts, how many it did not tell of, and the nodes that did not answer it.
+    fn pipes(&self, pipes: &[PipeView], left_out: u64, silent: &[Silent]) -> String;
     /// All that is known of one pipe.
     fn pipe(&self, pipe: &PipeView) -> String;
     /// What `doctor` found.
@@ -369,12 +369,12 @@ impl Output for Human {
         text + &notes(sources)
     }
 
-    fn pipes(&self, pipes: &[PipeView], left_out: u64) -> String {
-        pipes::table(pipes, left_out, self.wide)
+    fn pipes(&self, pipes: &[PipeView], left_out: u64, silent: &[Silent]) -> String {
+        pipes::table(pipes, left_out, silent, self.wide)
     }
 
     fn pipe(&self, pipe: &PipeView) -> String {
-        pipes::one(pipe)
+        pipes::one(pipe, self.wide)
     }
 
     fn findings(&self, findings: &[Finding]) -> String {
@@ -439,12 +439,12 @@ impl Output for Json {
         json::app(app, offers, any, sources)
     }
 
-    fn pipes(&self, pipes: &[PipeView], left_out: u64) -> String {
-        json::pipes(pipes, left_out)
+    fn pipes(&self, pipes: &[PipeView], left_out: u64, silent: &[Silent]) -> String {
+        json::pipes(pipes, left_out, silent)
     }
 
     fn pipe(&self, pipe: &PipeView) -> String {
-        json::pipes(std::slice::from_ref(pipe), 0)
+        json::pipes(std::slice::from_ref(pipe), 0, &[])
     }
 
     fn findings(&self, findings: &[Finding]) -> String {
@@ -483,7 +483,7 @@ impl Output for Quiet {
         String::new()
     }
 
-    fn pipes(&self, _pipes: &[PipeView], _left_out: u64) -> String {
+    fn pipes(&self, _pipes: &[PipeView], _left_out: u64, _silent: &[Silent]) -> String {
         String::new()
     }
 

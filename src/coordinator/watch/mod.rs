@@ -213,7 +213,7 @@ impl<'a> Watch<'a> {
             stdin_to_stage: None,
             stdin_bytes: Arc::default(),
             stdin_end: None,
-            delivered: Arc::default(),
+            delivered: page.map_or_else(Arc::default, Page::delivered),
             stderr_over: BTreeMap::new(),
             streams: 0,
             tasks: JoinSet::new(),
@@ -380,6 +380,10 @@ impl<'a> Watch<'a> {
                 .await;
             }
             FromNode::Progress { stages } => {
+                self.page.inspect(|page| page.progress(&stages));
+                if !self.request.run.options.progress {
+                    return;
+                }
                 // Of the moment: a client without room for it, as one that is suspended, goes without.
                 let message = FromEntry::Progress { stages };
                 let _ = timeout(Duration::ZERO, self.client.to_client.message(&message)).await;

@@ -1,9 +1,6 @@
 //! The data streams of a run: what flows from and to the client passes through here.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::Ordering;
 
 use rustix::process::Signal;
 use tracing::debug;
@@ -13,7 +10,7 @@ use crate::{
     coding::Way,
     coordinator::{
         Arrival, Order,
-        relay::{Recoding, RelayEnd, relay},
+        relay::{Recoding, RelayEnd, Seen, relay},
         run::Client,
     },
     id::StageNumber,
@@ -70,7 +67,8 @@ impl Watch<'_> {
                     Some((to, to_coding)) => {
                         stream.grant(self.request.window);
                         let ways = (self.way(coding), self.way(to_coding));
-                        self.relay(Route::Stdin, stream, to, ways, self.stdin_bytes.clone());
+                        let seen = Seen::Count(self.stdin_bytes.clone());
+                        self.relay(Route::Stdin, stream, to, ways, seen);
                     }
                     None => stream.stop(code::READER_GONE, "the first stage reads nothing"),
                 }
@@ -94,7 +92,8 @@ impl Watch<'_> {
         self.stdout = Stdout::Flowing;
         stream.grant(self.request.window);
         let ways = (self.way(coding), self.way(to_coding));
-        self.relay(Route::Stdout, stream, to, ways, self.delivered.clone());
+        let seen = Seen::Count(self.delivered.clone());
+        self.relay(Route::Stdout, stream, to, ways, seen);
     }
 
     async fn begin_stderr(&mut self, stage: StageNumber, mut stream: RecvStream) {
@@ -109,7 +108,9 @@ impl Watch<'_> {
                 self.stderr_over.insert(stage, false);
                 stream.grant(self.request.window);
                 let ways = Default::default();
-                self.relay(Route::Stderr(stage), stream, to, ways, Arc::default());
+                let tail = self.page.map(|page| page.tail(stage));
+                let seen = tail.map_or(Seen::Nothing, Seen::Tail);
+                self.relay(Route::Stderr(stage), stream, to, ways, seen);
             }
             Err(error) => {
                 self.stderr_over.insert(stage, true);
@@ -132,12 +133,12 @@ impl Watch<'_> {
         from: RecvStream,
         to: SendStream,
         (from_way, to_way): (Way, Way),
-        bytes: Arc<AtomicU64>,
+        seen: Seen,
     ) {
         let events = self.events.clone();
         self.tasks.spawn(async move {
             let end = match Recoding::new(from_way, to_way) {
-                Ok(recoding) => relay(from, to, recoding, bytes).await,
+                Ok(recoding) => relay(from, to, recoding, seen).await,
                 // Both are dropped: the writer is stopped, the reader told that no end will come.
                 Err(error) => RelayEnd::Damaged(error.to_string()),
             };

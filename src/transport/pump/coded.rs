@@ -80,7 +80,8 @@ async fn empty(
     aborting: &CancellationToken,
     bytes: &mut u64,
 ) -> Result<Option<[u8; 32]>, Broken> {
-    let pipe = Receiver::from_owned_fd(pipe).map_err(Broken::Read)?;
+    let pipe = Arc::new(Receiver::from_owned_fd(pipe).map_err(Broken::Read)?);
+    meter.look_into(&pipe);
     let mut buffers = Buffers::default();
     let mut grower = Grower::default();
     let mut size = SMALL;

@@ -1,17 +1,45 @@
-//! How far a pump is.
+//! How far a pump is, and what its pipe holds.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    fmt::Debug,
+    os::fd::AsFd,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-/// Counts the bytes that have passed a pump, for those who watch.
+/// Counts the bytes that have passed a pump, for those who watch. What its pipe holds costs nothing until somebody looks.
 #[derive(Debug)]
 pub struct Meter {
     began: Instant,
     bytes: AtomicU64,
     /// Milliseconds from the beginning to the last byte.
     moved: AtomicU64,
+    pipe: OnceLock<Weak<dyn Pipe>>,
+}
+
+/// How full the pipe of a pump is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The pump has not begun.
+    Unopened,
+    /// There is nothing in it.
+    Empty,
+    /// There is something in it.
+    Some,
+    /// At least half of what it can hold is in it. It may take no more then: a slot holds what one write of its page began, and of pages that are
+    /// filled by writes of any length each is filled by half.
+    Half,
+    /// The pump is over.
+    Over,
+}
+
+/// What a meter can look into.
+pub(in crate::transport) trait Pipe: Debug + Send + Sync {
+    /// How full it is.
+    fn fill(&self) -> Fill;
 }
 
 // === impl Meter ===
@@ -24,7 +52,24 @@ impl Meter {
             began: Instant::now(),
             bytes: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            pipe: OnceLock::new(),
         }
+    }
+
+    /// How full the pipe is now: two system calls.
+    #[must_use]
+    pub fn fill(&self) -> Fill {
+        match self.pipe.get().map(Weak::upgrade) {
+            None => Fill::Unopened,
+            Some(None) => Fill::Over,
+            Some(Some(pipe)) => pipe.fill(),
+        }
+    }
+
+    /// Lets those who watch look into the pipe for as long as it is there. Of several the first one counts.
+    pub(in crate::transport) fn look_into(&self, pipe: &Arc<impl Pipe + 'static>) {
+        let weak = Arc::downgrade(pipe);
+        let _first = self.pipe.set(weak);
     }
 
     /// Bytes so far: those that were queued on the stream, or that are in the pipe.
@@ -50,5 +95,18 @@ impl Meter {
 impl Default for Meter {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A pipe can be asked at either end.
+impl<T: AsFd + Debug + Send + Sync> Pipe for T {
+    fn fill(&self) -> Fill {
+        let held = rustix::io::ioctl_fionread(self).unwrap_or_default();
+        let size = rustix::pipe::fcntl_getpipe_size(self).unwrap_or_default() as u64;
+        match held {
+            0 => Fill::Empty,
+            held if held >= size / 2 => Fill::Half,
+            _ => Fill::Some,
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) use self::grow::{Bulk, Grower};
 pub use self::{
     coded::{receive_coded, send_coded},
     filter::{Filter, Spoilt},
-    meter::Meter,
+    meter::{Fill, Meter},
     receive::{ReceiveEnd, receive_pipe, receive_through},
     send::{SendEnd, send_pipe},
 };

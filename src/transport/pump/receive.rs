@@ -143,12 +143,13 @@ pub(super) async fn receive(
     between: Between<'_>,
 ) -> ReceiveEnd {
     let outlet = match Sender::from_owned_fd(pipe) {
-        Ok(pipe) => Arc::new(Outlet::new(pipe, meter)),
+        Ok(pipe) => Arc::new(Outlet::new(pipe, meter.clone())),
         Err(error) => {
             stream.stop(code::FAILED, &format!("cannot write the pipe: {error}"));
             return ReceiveEnd::WriteFailed { bytes: 0, error };
         }
     };
+    meter.look_into(&outlet);
     if matches!(between, Between::Nothing(Transfer::Splice)) && stream.can_splice() {
         stream.attach(&outlet);
     }

@@ -92,6 +92,7 @@ pub async fn send_pipe(
         Ok(pipe) => Arc::new(Source::new(pipe, Arc::clone(&meter))),
         Err(error) => return read_failed(stream, error),
     };
+    meter.look_into(&source);
     let pipe = source.pipe();
     let splices = transfer == Transfer::Splice && stream.can_splice();
     if splices {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -50,6 +50,12 @@ pub(in crate::transport) enum Passed {
     End,
     /// Nobody reads it any more, or the kernel cannot splice here. What comes has to go through memory; whoever holds the stream sees why.
     Never,
+}
+
+impl AsFd for Outlet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
 }
 
 // === impl Outlet ===

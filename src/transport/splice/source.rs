@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -31,6 +31,12 @@ pub(in crate::transport) struct Source {
     robbed: AtomicBool,
     /// Told when less is in the pipe than is worth splicing: whoever holds the stream reads it then.
     dry: Notify,
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
 }
 
 // === impl Source ===

@@ -22,13 +22,13 @@ pub use self::{
         Accept, Answer, EnvVar, Offer, Refusal, RefusalKind, StageAnswer, StageOffer, Upstream,
         Wiring,
     },
-    pipes::{PipeState, PipeView, StageView},
+    pipes::{Limit, LimitedBy, PipeState, PipeView, StageHere, StageView},
     purpose::{LinkEndpoint, Purpose},
     query::{
-        AppView, NodeState, NodeView, NotDone, OfferView, Phase, Query, Reply, SourceView,
+        AppView, NodeState, NodeView, NotDone, OfferView, Phase, Query, Reply, Silent, SourceView,
         StateView,
     },
-    record::{Exit, LinkEnd, StageProgress, StageRecord, milliseconds},
+    record::{Exit, LinkEnd, StageProgress, StageRecord, Waits, milliseconds},
     run::{Considered, FromEntry, RunMode, RunOptions, RunRequest, StagePlan, StderrMode, ToEntry},
     session::{AppsOffered, Hello, Load, Role},
 };

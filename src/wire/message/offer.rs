@@ -48,6 +48,9 @@ pub struct Offer {
     /// Whether [`FromNode::Progress`](super::FromNode::Progress) is wanted.
     #[serde(default)]
     pub progress: bool,
+    /// How often, where the entry says; a node without a word of it tells a few times a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_ms: Option<u64>,
     /// How often this pipe was started from inside another one.
     #[serde(default)]
     pub hops: u8,

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{AppsOffered, Load, PipeView};
+use super::{AppsOffered, Load, PipeView, StageHere};
 use crate::id::{NodeId, PipeId, StageNumber};
 
 /// What a client asks an entry.
@@ -25,12 +26,17 @@ pub enum Query {
         /// Whether those that are over are wanted too.
         #[serde(default)]
         over: bool,
+        /// Whether the other nodes are to be asked for theirs too.
+        #[serde(default)]
+        cluster: bool,
     },
     /// One of them, or one that was over within the last hour.
     Pipe {
         /// Its name, or enough of the beginning or the end of it.
         pipe: String,
     },
+    /// The stages that run on it, whoever conducts them.
+    Stages,
     /// That one of them ends, or that its apps get a signal.
     Kill {
         /// Its name, or enough of the beginning or the end of it.
@@ -90,9 +96,20 @@ pub enum Reply {
         /// How many more there are.
         #[serde(default)]
         left_out: u64,
+        /// Nodes that were asked and did not answer: what they conduct is missing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        silent: Vec<Silent>,
     },
     /// One pipe.
     Pipe(PipeView),
+    /// The stages that run on it.
+    Stages {
+        /// The stages, those of the oldest pipe first.
+        stages: Vec<StageHere>,
+        /// How many more there are.
+        #[serde(default)]
+        left_out: u64,
+    },
     /// What became of a kill.
     Killed {
         /// The pipe, which has been told.
@@ -106,6 +123,15 @@ pub enum Reply {
     /// The entry does not know the query.
     #[serde(other)]
     Unsupported,
+}
+
+/// A node that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Silent {
+    /// Its name.
+    pub node: NodeId,
+    /// Why not, in a few words.
+    pub why: String,
 }
 
 /// Why nothing was done to a pipe.
@@ -130,7 +156,7 @@ pub enum NotDone {
 }
 
 /// How far a daemon is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Its addresses are open; a registry that its settings require has not answered yet, or not accepted it.
@@ -145,7 +171,7 @@ pub enum Phase {
 }
 
 /// A daemon as it sees itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StateView {
     /// Its name.
     pub node: NodeId,
@@ -167,7 +193,7 @@ pub struct StateView {
 }
 
 /// A node as an entry sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
     /// Its name.
     pub node: NodeId,
@@ -204,7 +230,7 @@ pub struct NodeView {
 }
 
 /// Whether a node can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
     /// The entry itself.
@@ -229,7 +255,7 @@ pub enum NodeState {
 }
 
 /// An app on one node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OfferView {
     /// The node.
     pub node: NodeId,
@@ -251,7 +277,7 @@ pub struct OfferView {
 }
 
 /// An app and who offers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppView {
     /// Its name.
     pub app: String,
@@ -260,7 +286,7 @@ pub struct AppView {
 }
 
 /// A registry as an entry sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceView {
     /// Its name, as `static`.
     pub name: String,

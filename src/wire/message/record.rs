@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     id::{NodeId, StageNumber},
@@ -8,7 +9,7 @@ use crate::{
 };
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// By itself, with this status.
@@ -42,6 +43,21 @@ pub enum LinkEnd {
     #[default]
     #[serde(other)]
     Unknown,
+}
+
+/// What a running stage has spent its time on, as its node sees it when it looks at the stage's pipes a few times a second. Stages that a kernel
+/// pipe joins are looked at as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Waits {
+    /// Its input was empty, and not at its end.
+    #[serde(default)]
+    pub input_ms: u64,
+    /// What it had written was not taken: at least half of what the pipe holds was waiting in it.
+    #[serde(default)]
+    pub output_ms: u64,
+    /// Neither: the stage itself is what took the time.
+    #[serde(default)]
+    pub work_ms: u64,
 }
 
 /// The last word about a stage. What is not known is `None`, never 0.
@@ -94,6 +110,9 @@ pub struct StageRecord {
     /// System time of it and its reaped children.
     #[serde(default)]
     pub system_ms: Option<u64>,
+    /// What it has spent its time on; `None` when it was over before anybody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
 }
 
 /// How far a running stage is.
@@ -110,6 +129,31 @@ pub struct StageProgress {
     /// How long neither moved.
     #[serde(default)]
     pub stalled_ms: u64,
+    /// What it has spent its time on so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+}
+
+// === impl Waits ===
+
+impl Waits {
+    /// All of it.
+    #[must_use]
+    pub const fn total_ms(&self) -> u64 {
+        self.input_ms
+            .saturating_add(self.output_ms)
+            .saturating_add(self.work_ms)
+    }
+
+    /// What has come since `earlier`.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            input_ms: self.input_ms.saturating_sub(earlier.input_ms),
+            output_ms: self.output_ms.saturating_sub(earlier.output_ms),
+            work_ms: self.work_ms.saturating_sub(earlier.work_ms),
+        }
+    }
 }
 
 // === impl StageRecord ===
@@ -136,6 +180,7 @@ impl StageRecord {
             elapsed_ms: None,
             user_ms: None,
             system_ms: None,
+            waits: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Accept, Load, Outcome, StageProgress};
 use crate::{
@@ -140,7 +141,7 @@ pub enum FromEntry {
 }
 
 /// Where a stage is to run, and why there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StagePlan {
     /// The stage.
     pub stage: StageNumber,
@@ -157,6 +158,7 @@ pub struct StagePlan {
     /// Why this one, in a few words.
     pub why: String,
     /// What the node agreed to.
+    #[schema(value_type = Option<Object>)]
     pub accept: Option<Accept>,
     /// Options the node ignored.
     #[serde(default)]
@@ -167,7 +169,7 @@ pub struct StagePlan {
 }
 
 /// A node that was looked at for a stage, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Considered {
     /// The node.
     pub node: NodeId,

@@ -1,19 +1,29 @@
+//! What becomes of the runs of an entry, for those who watch: a page for each run.
+
+mod flow;
+mod limit;
+mod page;
+mod tail;
+
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::broadcast, time::Instant};
 
+use self::flow::Flow;
+pub(super) use self::{page::Page, tail::Tail};
 use crate::{
-    id::PipeId,
+    id::{NodeId, PipeId},
     transport::PeerAddress,
-    wire::message::{
-        Ending, Failure, Outcome, PipeState, PipeView, StagePlan, StageRecord, StageView,
-        milliseconds,
-    },
+    wire::message::{Failure, PipeState, PipeView, milliseconds},
 };
 
 /// For how long a pipe that is over is remembered: long enough to ask what became of what one has just seen fail.
@@ -28,45 +38,61 @@ const MOST_STAGES: usize = 50_000;
 /// Bytes of a pipeline that are kept. Nobody reads more in a list, and ten thousand of the longest would be gigabytes.
 const LONGEST_PIPELINE: usize = 1 << 10;
 
+/// Changes that wait for one who follows them, 16 bytes each. Who is further behind is told that some are missing.
+const CHANGES: usize = 4_096;
+
 /// What becomes of the runs of an entry: those that go on, and the last of those that are over.
 ///
-/// The lock is held for short work in memory only. It is taken a handful of times for each run, never for data.
-#[derive(Clone, Default)]
+/// The lock is held for short work in memory only. It is taken a handful of times for each run and once for each report of a node, never for data.
+#[derive(Clone)]
 pub(super) struct Chronicle {
+    entry: NodeId,
     book: Arc<Mutex<Book>>,
+    changes: broadcast::Sender<PipeId>,
 }
 
 #[derive(Default)]
 struct Book {
     live: BTreeMap<PipeId, Written>,
     /// The oldest first.
-    over: VecDeque<Written>,
+    over: VecDeque<Arc<Written>>,
     /// Of those that are over.
     stages: usize,
+    /// Bytes of stderr that are kept of those that are over.
+    tails: usize,
+    /// How many of the oldest have lost theirs.
+    bare: usize,
 }
 
 /// A run and the clock that its times are read from.
+#[derive(Clone)]
 struct Written {
     view: PipeView,
     owner: PeerAddress,
     began: Instant,
-}
-
-/// A run's own page. Dropped before its outcome was noted, the run failed without a word.
-#[derive(Debug)]
-pub(super) struct Page {
-    chronicle: Chronicle,
-    pipe: PipeId,
+    /// One for each stage.
+    flows: Vec<Flow>,
+    delivered: Arc<AtomicU64>,
 }
 
 // === impl Chronicle ===
 
 impl Chronicle {
+    /// One without a page, of this entry.
+    pub(super) fn new(entry: NodeId) -> Self {
+        Self {
+            entry,
+            book: Arc::default(),
+            changes: broadcast::Sender::new(CHANGES),
+        }
+    }
+
     /// Begins the page of a run.
     pub(super) fn begin(&self, pipe: PipeId, pipeline: &str, owner: PeerAddress) -> Page {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let view = PipeView {
             pipe,
+            entry: Some(self.entry.clone()),
             pipeline: shortened(pipeline),
             client: owner.to_string(),
             began_ms: milliseconds(since.unwrap_or_default()),
@@ -74,47 +100,72 @@ impl Chronicle {
             elapsed_ms: 0,
             state: PipeState::Agreeing,
             stages: Vec::new(),
+            delivered: 0,
+            limit: None,
             failure: None,
         };
         let run = Written {
             view,
             owner,
             began: Instant::now(),
+            flows: Vec::new(),
+            delivered: Arc::default(),
         };
+        let delivered = run.delivered.clone();
         self.book().live.insert(pipe, run);
-        Page {
-            chronicle: self.clone(),
-            pipe,
-        }
+        self.changed(pipe);
+        Page::new(self.clone(), pipe, delivered)
     }
 
     /// The runs that go on, and `over` those that do not, the newest first.
     pub(super) fn read(&self, over: bool, most: usize) -> (Vec<PipeView>, u64) {
-        let mut book = self.book();
-        book.forget();
-        let past = book.over.iter().filter(|_| over);
-        let mut all: Vec<&Written> = book.live.values().chain(past).collect();
-        all.sort_by_key(|run| std::cmp::Reverse((run.view.began_ms, run.view.pipe)));
-        let left_out = all.len().saturating_sub(most);
-        // Only what is told is copied.
-        let told = all.into_iter().take(most).map(Written::now).collect();
-        (told, left_out as u64)
+        let (live, past) = {
+            let mut book = self.book();
+            book.forget();
+            let live: Vec<_> = book.live.values().map(Written::now).collect();
+            let past: Vec<_> = book.over.iter().filter(|_| over).cloned().collect();
+            (live, past)
+        };
+        // Those that are over do not change, so that they can be copied while others write.
+        let mut past: Vec<&Written> = past.iter().map(AsRef::as_ref).collect();
+        let all = live.len() + past.len();
+        past.sort_by_key(|run| Reverse((run.view.began_ms, run.view.pipe)));
+        let past = past.into_iter().take(most).map(Written::now);
+        let mut views: Vec<_> = live.into_iter().chain(past).collect();
+        views.sort_by_key(|view| Reverse((view.began_ms, view.pipe)));
+        views.truncate(most);
+        (views, (all - all.min(most)) as u64)
     }
 
     /// The runs whose pipes' names begin or end like this, two at most, and who asked for each.
     pub(super) fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
         let name = name.to_ascii_uppercase();
+        let whole: Option<PipeId> = name.parse().ok();
         let mut book = self.book();
         book.forget();
-        let is_meant = |run: &&Written| {
-            let full = run.view.pipe.to_string();
-            full.starts_with(&name) || full.ends_with(&name)
+        let is_meant = |run: &&Written| match whole {
+            Some(pipe) => run.view.pipe == pipe,
+            None => {
+                let full = run.view.pipe.to_string();
+                full.starts_with(&name) || full.ends_with(&name)
+            }
         };
-        let all = book.live.values().chain(&book.over);
+        let past = book.over.iter().map(AsRef::as_ref);
+        let all = book.live.values().chain(past);
         all.filter(is_meant)
             .take(2)
             .map(|run| (run.now(), run.owner.clone()))
             .collect()
+    }
+
+    /// The names of runs that change from now on.
+    pub(super) fn follow(&self) -> broadcast::Receiver<PipeId> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self, pipe: PipeId) {
+        // Nobody may be following.
+        let _followers = self.changes.send(pipe);
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -136,17 +187,33 @@ impl fmt::Debug for Chronicle {
 
 impl Written {
     fn now(&self) -> PipeView {
-        let age_ms = milliseconds(self.began.elapsed());
-        let elapsed_ms = if self.view.state.is_over() {
-            self.view.elapsed_ms
-        } else {
-            age_ms
-        };
-        PipeView {
-            age_ms,
-            elapsed_ms,
-            ..self.view.clone()
+        let mut view = self.view.clone();
+        view.age_ms = milliseconds(self.began.elapsed());
+        if !view.state.is_over() {
+            view.elapsed_ms = view.age_ms;
+            view.delivered = self.delivered.load(Ordering::Relaxed);
+            let lately = self.flows.iter().map(Flow::lately).collect::<Vec<_>>();
+            view.limit = limit::limit(&view.stages, &lately);
         }
+        view
+    }
+
+    /// Writes down how it ended.
+    fn end(&mut self, ending: Result<(), Failure>) {
+        let view = &mut self.view;
+        view.elapsed_ms = milliseconds(self.began.elapsed());
+        view.state = match ending {
+            Ok(()) => PipeState::Complete,
+            Err(_) => PipeState::Failed,
+        };
+        view.failure = ending.err();
+        view.delivered = self.delivered.load(Ordering::Relaxed);
+        for stage in &mut view.stages {
+            (stage.rate_in, stage.rate_out) = (None, None);
+        }
+        let waits: Vec<_> = view.stages.iter().map(|stage| stage.waits).collect();
+        view.limit = limit::limit(&view.stages, &waits);
+        self.flows = Vec::new();
     }
 
     /// How long it has been over.
@@ -163,15 +230,12 @@ impl Book {
         let Some(mut run) = self.live.remove(&pipe) else {
             return;
         };
-        run.view.elapsed_ms = milliseconds(run.began.elapsed());
-        run.view.state = match ending {
-            Ok(()) => PipeState::Complete,
-            Err(_) => PipeState::Failed,
-        };
-        run.view.failure = ending.err();
+        run.end(ending);
         self.stages += run.view.stages.len();
-        self.over.push_back(run);
+        self.tails += tail::length(&run.view);
+        self.over.push_back(Arc::new(run));
         self.forget();
+        self.forget_tails();
     }
 
     /// Forgets what is old, and the oldest of what is too much.
@@ -182,70 +246,22 @@ impl Book {
                 return;
             }
             self.stages -= oldest.view.stages.len();
+            self.tails -= tail::length(&oldest.view);
+            self.bare = self.bare.saturating_sub(1);
             self.over.pop_front();
         }
     }
-}
 
-// === impl Page ===
-
-impl Page {
-    /// Every node has agreed.
-    pub(super) fn agreed(&self, stages: &[StagePlan]) {
-        let stages = stages.iter().map(|stage| StageView {
-            stage: stage.stage,
-            app: stage.app.clone(),
-            node: stage.node.clone(),
-            exit: None,
-            bytes_in: None,
-            bytes_out: None,
-        });
-        let stages = stages.collect();
-        self.with(|view| {
-            view.state = PipeState::Starting;
-            view.stages = stages;
-        });
-    }
-
-    /// Every program runs.
-    pub(super) fn started(&self) {
-        self.with(|view| view.state = PipeState::Running);
-    }
-
-    /// A stage is over.
-    pub(super) fn ended(&self, record: &StageRecord) {
-        self.with(|view| {
-            let stage = view.stages.get_mut(record.stage.index());
-            if let Some(stage) = stage {
-                stage.exit = Some(record.exit);
-                stage.bytes_in = record.bytes_in;
-                stage.bytes_out = record.bytes_out;
-            }
-        });
-    }
-
-    /// The run is over.
-    pub(super) fn close(self, outcome: &Outcome) {
-        let ending = match &outcome.ending {
-            Ending::Complete => Ok(()),
-            Ending::Failed(failure) => Err(failure.clone()),
-        };
-        self.chronicle.book().close(self.pipe, ending);
-    }
-
-    fn with(&self, change: impl FnOnce(&mut PipeView)) {
-        if let Some(run) = self.chronicle.book().live.get_mut(&self.pipe) {
-            change(&mut run.view);
+    /// Forgets the oldest of what was written to stderr, when it is too much.
+    fn forget_tails(&mut self) {
+        while self.tails > tail::MOST {
+            let Some(run) = self.over.get_mut(self.bare) else {
+                return;
+            };
+            self.bare += 1;
+            self.tails -= tail::length(&run.view);
+            tail::clear(&mut Arc::make_mut(run).view);
         }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // Nothing is left of it where it was closed.
-        let detail = "the run was given up".to_owned();
-        let failure = Failure::Entry { detail };
-        self.chronicle.book().close(self.pipe, Err(failure));
     }
 }
 
@@ -261,6 +277,11 @@ fn shortened(pipeline: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::message::{Ending, Outcome};
+
+    fn chronicle() -> Chronicle {
+        Chronicle::new(NodeId::new("a").unwrap())
+    }
 
     fn begin(chronicle: &Chronicle, number: u128) -> Page {
         let pipe = PipeId::from_u128(number);
@@ -278,7 +299,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_is_live_until_it_is_closed_and_remembered_for_an_hour() {
-        let chronicle = Chronicle::default();
+        let chronicle = chronicle();
         let page = begin(&chronicle, 1);
         tokio::time::advance(Duration::from_secs(3)).await;
         page.started();
@@ -297,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_is_dropped_is_a_run_that_failed() {
-        let chronicle = Chronicle::default();
+        let chronicle = chronicle();
         drop(begin(&chronicle, 1));
         let (past, _) = chronicle.read(true, 10);
         assert_eq!(past[0].state, PipeState::Failed);
@@ -306,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_remembered_is_bounded_and_the_newest_come_first() {
-        let chronicle = Chronicle::default();
+        let chronicle = chronicle();
         let live = begin(&chronicle, 0);
         for number in 1..=MOST_REMEMBERED as u128 + 5 {
             begin(&chronicle, number).close(&over(Ending::Complete));
