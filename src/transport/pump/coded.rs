@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     coding::{CodingError, Decoder, Encoder},
-    transport::{RecvStream, SendStream, WriteError, buffers::Buffers, code},
+    transport::{RecvStream, SendStream, WriteError, buffers::Buffers, code, turn::Turn},
 };
 
 /// As [`send_pipe`](super::send_pipe), but the stream gets what `encoder` makes of the pipe's bytes. An encoder that cannot go on ends as a
@@ -85,6 +85,8 @@ async fn empty(
     let mut buffers = Buffers::default();
     let mut grower = Grower::default();
     let mut size = SMALL;
+    // What compresses to nearly nothing never waits for its reader.
+    let mut turn = Turn::default();
     loop {
         if aborting.is_cancelled() {
             return Err(Broken::Aborted);
@@ -100,6 +102,7 @@ async fn empty(
                 send(stream, piece, aborting).await?;
                 *bytes += read as u64;
                 meter.add(read);
+                turn.moved(read).await;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::select! {
                 biased;
@@ -146,6 +149,7 @@ impl Filling<'_> {
         mut filter: Option<&mut dyn Filter>,
     ) -> End {
         let (mut decoded, mut filtered) = (Vec::new(), Vec::new());
+        let mut turn = Turn::default();
         loop {
             let piece = match self.next().await {
                 Ok(Some(piece)) => piece,
@@ -159,6 +163,7 @@ impl Filling<'_> {
                     None => self.put_counted(&decoded).await,
                     Some(filter) => self.put_filtered(*filter, &decoded, &mut filtered).await,
                 };
+                turn.moved(decoded.len()).await;
                 decoded.clear();
                 if let Err(end) = put {
                     return end;

@@ -488,3 +488,29 @@ async fn an_end_that_is_not_believed_leaves_the_pipe_open() {
         "{end:?}"
     );
 }
+
+#[tokio::test]
+async fn what_compresses_to_nothing_lets_other_tasks_have_their_turn() {
+    const LENGTH: usize = 32 << 20;
+    let Both { send, mut recv, .. } = both().await;
+    let (reader, mut writer) = pipe().unwrap();
+    let writing = std::thread::spawn(move || writer.write_all(&vec![0; LENGTH]).unwrap());
+    let way = Way {
+        coding: Coding::Zstd,
+        digest: false,
+    };
+    let mut encoder = Encoder::new(way).unwrap();
+    let sending = tokio::spawn(async move {
+        send_coded(&mut encoder, reader.into(), send, meter(), token()).await
+    });
+    let reading = tokio::spawn(async move { while let Ok(Some(_)) = recv.recv().await {} });
+    let mut turns = 0;
+    while !sending.is_finished() {
+        turns += 1;
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(sending.await.unwrap(), SendEnd::Finished { .. }));
+    reading.await.unwrap();
+    writing.join().unwrap();
+    assert!(turns >= 16, "others had {turns} turns meanwhile");
+}
