@@ -18,7 +18,7 @@ pub struct PipeId(Ulid);
 /// 1 to 63 bytes of letters, digits, `.`, `_`, `+`, `-` and `[`, which every registry can carry.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "node-a")]
+#[schema(value_type = String, example = "node-a", pattern = "^[A-Za-z0-9._+\\-\\[]{1,63}$")]
 pub struct NodeId(String);
 
 /// A stage's place in its pipeline, counted from 1 as users do.

@@ -18,7 +18,7 @@
 //! | 1 | [`coding`] [`expr`] [`wire`] [`mux`] [`negotiate`] [`object`] [`plan`] [`schedule`] | pure: no tokio, no clock, no I/O |
 //! | 2 | [`transport`] [`exec`] | I/O, one concern each; they never import each other |
 //! | 3 | [`coordinator`] [`daemon`] [`client`] | the two sides; client and daemon never import each other |
-//! | 4 | [`config`] [`cli`] | edges |
+//! | 4 | [`config`] [`api`] [`cli`] | edges |
 //!
 //! # Words
 //!
@@ -32,6 +32,7 @@ pub mod media;
 pub mod variable;
 pub mod word;
 
+pub mod api;
 pub mod cli;
 pub mod client;
 pub mod coding;

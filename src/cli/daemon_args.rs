@@ -87,6 +87,9 @@ pub(crate) struct DaemonOptions {
     /// Where other nodes dial this one, where that is not where it listens
     #[arg(long, value_name = "HOST:PORT", help_heading = "Node")]
     pub advertise: Option<String>,
+    /// Serve the REST API and the dashboard here: unix:PATH or 127.0.0.1:3748 (may be repeated)
+    #[arg(long, value_name = "ADDRESS", help_heading = "Node")]
+    pub rest: Vec<String>,
     /// Where nodes are found and this one is announced: static:FILE, consul://HOST:PORT, etcd://HOST:PORT or mdns: (may be repeated)
     #[arg(long, value_name = "REGISTRY", help_heading = "Node")]
     pub registry: Vec<String>,
@@ -184,6 +187,7 @@ impl DaemonCli {
             name: options.name,
             labels: options.label,
             listen: options.listen,
+            rest: options.rest,
             advertise: options.advertise,
             registry: options.registry,
             apps: options.app,

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{caret::Message, entry::EntryChoice, exit, holder, notify::Health};
 use crate::{
+    api::ApiError,
     client::{self, Address, Event, RunIo},
     config::{self, EmbeddedInputs, Facts, Surroundings},
     daemon::{self, Daemon, Kind, ListenError, StartError as DaemonError, settings::Settings},
@@ -125,6 +126,18 @@ impl StartError {
         Self {
             message: format!("{error}{by}"),
             status,
+        }
+    }
+}
+
+impl From<ApiError> for StartError {
+    fn from(error: ApiError) -> Self {
+        match &error {
+            ApiError::Listen(listen) => Self::cannot_listen(listen),
+            ApiError::Token { .. } => Self {
+                message: error.to_string(),
+                status: exit::NO_PERMISSION,
+            },
         }
     }
 }
@@ -269,6 +282,7 @@ pub(crate) async fn run<W: Watcher + 'static>(
         &session.entry,
         request,
         RunIo {
+            data: client::Data::Own,
             signals,
             events,
             metadata,

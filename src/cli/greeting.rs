@@ -78,10 +78,15 @@ pub(super) fn banner(loaded: &Loaded, addresses: &[String], pid: u32) -> String 
         Access::Networks(networks) => format!("{} networks", networks.len()),
         Access::Open => "OPEN TO EVERYONE".to_owned(),
     };
+    let rest = loaded.rest.as_ref().map(|rest| {
+        let places: Vec<_> = rest.listen.iter().map(ToString::to_string).collect();
+        format!("    rest: {}", places.join(" and "))
+    });
     format!(
-        "dpipesd {} listening on {}{known_as} (pid {pid})\n  apps: {apps}    access: {access}",
+        "dpipesd {} listening on {}{known_as} (pid {pid})\n  apps: {apps}    access: {access}{}",
         env!("CARGO_PKG_VERSION"),
         addresses.join(" and "),
+        rest.unwrap_or_default(),
     )
 }
 

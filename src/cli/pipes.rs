@@ -81,7 +81,7 @@ async fn ask_daemon(context: &Context, args: &EntryArgs, query: Query) -> Result
 }
 
 /// Reads a signal as `kill` does: `USR1`, `SIGUSR1` or `10`.
-pub(super) fn signal(text: &str) -> Result<Signal, String> {
+pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     let wrong = || "a signal is wanted, as USR1 or 10".to_owned();
     if let Ok(number) = text.parse::<i32>() {
         return Signal::try_from(number).map_err(|_| wrong());

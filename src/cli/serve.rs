@@ -4,7 +4,7 @@ use std::{convert::Infallible, io, sync::Arc};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tracing::{error, info, warn};
 
@@ -15,6 +15,7 @@ use super::{
     process::PidFile,
 };
 use crate::{
+    api::{self, Api, Described, ReloadRequest},
     config::{self, Facts, Flags, Loaded, Surroundings},
     daemon::settings::Settings,
 };
@@ -29,12 +30,12 @@ pub(crate) struct Reloader {
 }
 
 /// What is asked of a daemon from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Event {
     /// Leave; the second time at once, with this status.
     Leave(u8),
-    /// Read the configuration again.
-    Reload,
+    /// Read the configuration again, and tell who asked what is wrong with it.
+    Reload(Option<ReloadRequest>),
 }
 
 /// Where events come from.
@@ -43,18 +44,20 @@ trait Events {
     fn next(&mut self) -> impl Future<Output = Event> + Send;
 }
 
-/// Signals as events.
+/// Signals as events, and what is asked over HTTP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    reloads: mpsc::Receiver<ReloadRequest>,
 }
 
 // === impl Signals ===
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    fn listen(reloads: mpsc::Receiver<ReloadRequest>) -> io::Result<Self> {
         Ok(Self {
+            reloads,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -68,7 +71,8 @@ impl Events for Signals {
         tokio::select! {
             _ = self.terminate.recv() => leave(SignalKind::terminate()),
             _ = self.interrupt.recv() => leave(SignalKind::interrupt()),
-            _ = self.hangup.recv() => Event::Reload,
+            _ = self.hangup.recv() => Event::Reload(None),
+            Some(asked) = self.reloads.recv() => Event::Reload(Some(asked)),
         }
     }
 }
@@ -90,13 +94,22 @@ pub(crate) async fn serve(
         status: exit::FAILED,
     };
     // Before anything else, so that a signal during the start is not lost.
-    let signals = Signals::listen().map_err(|error| failed("cannot listen for signals", &error))?;
+    let (reloads, asked) = api::reloads();
+    let signals =
+        Signals::listen(asked).map_err(|error| failed("cannot listen for signals", &error))?;
     let pid_file = take_pid_file(&loaded)?;
     for note in &loaded.notes {
         warn!("{note}");
     }
     let (settings, watched) = watch::channel(loaded.settings);
     let daemon = engine::start(watched).await?;
+    let described = Described::default();
+    described.set(loaded.layers.described());
+    let observer = daemon.observer();
+    let api = match &loaded.rest {
+        Some(rest) => Some(Api::start(observer.clone(), rest, described.clone(), reloads).await?),
+        None => None,
+    };
     let addresses = daemon.addresses().to_vec();
     info!(
         addresses = addresses.join(" "),
@@ -109,11 +122,21 @@ pub(crate) async fn serve(
         daemon,
         signals,
         &settings,
-        || reloader.load(),
+        || {
+            let loaded = reloader.load();
+            match &loaded {
+                Ok(loaded) => described.set(loaded.layers.described()),
+                Err(_) => observer.note_reload_failed(),
+            }
+            loaded.map(|loaded| loaded.settings)
+        },
         || ready(&addresses),
         (&teller, kept),
     )
     .await;
+    if let Some(api) = api {
+        api.close().await;
+    }
     drop(pid_file);
     status.map_err(|error| failed("cannot tell that the daemon listens", &error))
 }
@@ -124,7 +147,7 @@ async fn attend<D: Running>(
     daemon: D,
     mut events: impl Events,
     settings: &watch::Sender<Settings>,
-    mut load: impl FnMut() -> Option<Settings>,
+    mut load: impl FnMut() -> Result<Settings, String>,
     tell_ready: impl FnOnce() -> io::Result<()>,
     (teller, kept): (&Teller, impl Future<Output = Infallible>),
 ) -> io::Result<u8> {
@@ -141,15 +164,16 @@ async fn attend<D: Running>(
             }
             event = events.next() => match event {
                 Event::Leave(_) => break None,
-                Event::Reload => {
+                Event::Reload(asked) => {
                     teller.reloading();
-                    let fresh = load();
-                    let is_new = fresh.is_some();
-                    if let Some(fresh) = fresh {
-                        settings.send_replace(fresh);
-                        info!("configuration read again");
+                    let loaded = load().map(|fresh| settings.send_replace(fresh));
+                    match &loaded {
+                        Ok(_) => info!("configuration read again"),
+                        Err(wrong) => error!("the configuration is wrong and the old one stays in force\n{wrong}"),
                     }
-                    teller.reloaded(is_new);
+                    teller.reloaded(loaded.is_ok());
+                    // Who asked may be gone.
+                    let _told = asked.map(|asked| asked.send(loaded.map(|_| ())));
                 }
             },
             status = daemon.finished() => {
@@ -179,7 +203,7 @@ async fn attend<D: Running>(
                     warn!("told twice to leave: ending at once");
                     return Ok(status);
                 }
-                Event::Reload => warn!("the configuration is not read again while leaving"),
+                Event::Reload(_) => warn!("the configuration is not read again while leaving"),
             },
             never = &mut kept => match never {},
         }
@@ -231,18 +255,10 @@ fn take_pid_file(loaded: &Loaded) -> Result<Option<PidFile>, StartError> {
 // === impl Reloader ===
 
 impl Reloader {
-    /// Reads the configuration again; a wrong one is logged with its place and the old one stays.
-    fn load(&self) -> Option<Settings> {
-        match config::load(&self.surroundings, &self.flags, &Facts::of_this_machine()) {
-            Ok(loaded) => Some(loaded.settings),
-            Err(wrong) => {
-                error!(
-                    "the configuration is wrong and the old one stays in force\n{}",
-                    wrong.render(false)
-                );
-                None
-            }
-        }
+    /// Reads the configuration again. What is wrong with it is told with its place.
+    fn load(&self) -> Result<Loaded, String> {
+        let loaded = config::load(&self.surroundings, &self.flags, &Facts::of_this_machine());
+        loaded.map_err(|wrong| wrong.render(false))
     }
 }
 
@@ -250,7 +266,7 @@ impl Reloader {
 mod tests {
     use std::{collections::BTreeMap, time::Duration};
 
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, oneshot};
 
     use super::*;
 
@@ -312,21 +328,21 @@ mod tests {
 
     /// Runs a daemon through these events; returns its status, whether it was drained, and how often the configuration changed.
     async fn attended(
-        events: &[Event],
+        events: Vec<Event>,
         status: Option<u8>,
         stuck: bool,
-        mut files: Vec<Option<Settings>>,
+        mut files: Vec<Result<Settings, String>>,
     ) -> (u8, bool, usize) {
         let (sender, receiver) = mpsc::channel(8);
         for event in events {
-            sender.send(*event).await.unwrap();
+            sender.send(event).await.unwrap();
         }
         let (drained, mut told) = mpsc::channel(1);
         let (settings, watched) = watch::channel(settings());
         let mut changes = 0;
         let load = || {
             let fresh = files.remove(0);
-            changes += usize::from(fresh.is_some());
+            changes += usize::from(fresh.is_ok());
             fresh
         };
         let teller = Teller::default();
@@ -354,33 +370,41 @@ mod tests {
     #[tokio::test]
     async fn the_first_request_drains() {
         assert_eq!(
-            attended(&[Event::Leave(143)], None, false, vec![]).await,
+            attended(vec![Event::Leave(143)], None, false, vec![]).await,
             (0, true, 0)
         );
     }
 
     #[tokio::test]
     async fn the_second_request_ends_a_drain_that_takes_too_long() {
-        let events = [Event::Leave(143), Event::Reload, Event::Leave(130)];
-        assert_eq!(attended(&events, None, true, vec![]).await, (130, true, 0));
+        let events = vec![Event::Leave(143), Event::Reload(None), Event::Leave(130)];
+        assert_eq!(attended(events, None, true, vec![]).await, (130, true, 0));
     }
 
     #[tokio::test]
     async fn a_wrong_file_keeps_the_old_configuration_and_a_right_one_replaces_it() {
-        let events = [Event::Reload, Event::Reload, Event::Leave(143)];
+        let wrong = || Err("it is wrong".to_owned());
+        let (tell, told) = oneshot::channel();
+        let events = vec![
+            Event::Reload(Some(tell)),
+            Event::Reload(None),
+            Event::Leave(143),
+        ];
         assert_eq!(
-            attended(&events, None, false, vec![None, Some(settings())]).await,
+            attended(events, None, false, vec![wrong(), Ok(settings())]).await,
             (0, true, 1)
         );
+        assert_eq!(told.await.unwrap(), Err("it is wrong".to_owned()));
+        let events = vec![Event::Reload(None), Event::Leave(143)];
         assert_eq!(
-            attended(&events[1..], None, false, vec![None]).await,
+            attended(events, None, false, vec![wrong()]).await,
             (0, true, 0)
         );
     }
 
     #[tokio::test]
     async fn the_end_of_the_one_app_is_the_end_of_the_daemon() {
-        assert_eq!(attended(&[], Some(7), false, vec![]).await, (7, true, 0));
+        assert_eq!(attended(vec![], Some(7), false, vec![]).await, (7, true, 0));
     }
 
     #[tokio::test]
@@ -401,7 +425,7 @@ mod tests {
             fake,
             receiver,
             &settings,
-            || None,
+            || Err(String::new()),
             never,
             (&teller, std::future::pending()),
         );
@@ -427,7 +451,7 @@ mod tests {
             fake,
             receiver,
             &settings,
-            || None,
+            || Err(String::new()),
             gone,
             (&teller, std::future::pending()),
         );

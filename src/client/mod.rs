@@ -16,7 +16,7 @@ use tokio::time::timeout;
 pub use self::{
     connect::{connect, has_lease, is_nobody},
     objects::MetadataShown,
-    run::{Event, RunError, RunIo, RunReport, Signals, run},
+    run::{Data, Event, RunError, RunIo, RunReport, Signals, run},
 };
 pub use crate::transport::{Address, DialError, Session};
 use crate::{

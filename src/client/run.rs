@@ -12,7 +12,7 @@ use super::{
     connect::has_lease,
     objects::{self, MetadataShown, Wanted},
     output::{Output, StdoutEnd, WINDOW, take_stdout},
-    stdio::{Writer, read_stdin},
+    stdio::{Input, Writer},
     ways::Ways,
 };
 use crate::{
@@ -39,9 +39,25 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Signals that the user's shell or terminal sent to this process.
 pub type Signals = mpsc::Receiver<Signal>;
 
+/// Where a run's data come from and go to.
+#[derive(Debug)]
+pub enum Data {
+    /// This process's own standard input and output.
+    Own,
+    /// Somebody in this process.
+    Channels {
+        /// Its input. An error in it fails the run; that nothing more comes is the end.
+        input: mpsc::Receiver<io::Result<Bytes>>,
+        /// Its output. That nobody takes it any more is the end of the last stage's reader, as with a pipe.
+        output: mpsc::Sender<Bytes>,
+    },
+}
+
 /// What a run is connected to.
 #[derive(Debug)]
 pub struct RunIo {
+    /// Its data.
+    pub data: Data,
     /// Signals to pass on. SIGINT goes to every stage and, the second time, ends the run; SIGTERM and SIGHUP end it; SIGTSTP freezes the
     /// lease and then stops this process.
     pub signals: Signals,
@@ -116,6 +132,8 @@ struct Run<'a> {
     pipe: PipeId,
     to_entry: SendStream,
     events: mpsc::Sender<Event>,
+    /// Until it is read.
+    input: Option<Input>,
     stdout: Option<Writer>,
     tasks: JoinSet<Over>,
     plan: Vec<StagePlan>,
@@ -155,12 +173,17 @@ pub async fn run(
     let wanted = Wanted::new(&request.options, io.metadata);
     let ways = Ways::new(&request.options, entry)?;
     to_entry.message(&ToEntry::Run(Box::new(request))).await?;
+    let (input, stdout) = match io.data {
+        Data::Own => (Input::Own, Writer::stdout()),
+        Data::Channels { input, output } => (Input::Channel(input), Writer::channel(output)),
+    };
     let mut run = Run {
         entry,
         pipe,
         to_entry,
         events: io.events,
-        stdout: Some(Writer::stdout()),
+        input: Some(input),
+        stdout: Some(stdout),
         tasks: JoinSet::new(),
         plan: Vec::new(),
         agreed: Duration::ZERO,
@@ -263,11 +286,14 @@ impl Run<'_> {
             pipe: self.pipe,
             coding,
         };
+        let Some(input) = self.input.take() else {
+            return;
+        };
         match self.entry.open_uni(&purpose).await {
             Ok(stream) => {
                 let way = self.ways.way(coding);
                 self.tasks
-                    .spawn(async move { Over::Stdin(send_stdin(stream, way).await) });
+                    .spawn(async move { Over::Stdin(send_stdin(input, stream, way).await) });
             }
             // The session is lost; whoever listens to it tells why.
             Err(_) => {
@@ -509,12 +535,12 @@ fn hides_an_interrupt(outcome: &Outcome) -> bool {
         && outcome.stages.iter().any(|stage| stage.exit == interrupted)
 }
 
-async fn send_stdin(mut stream: SendStream, way: Way) -> Option<io::Error> {
+async fn send_stdin(input: Input, mut stream: SendStream, way: Way) -> Option<io::Error> {
     let mut encoder = match Encoder::new(way) {
         Ok(encoder) => encoder,
         Err(error) => return broken_stdin(stream, io::Error::other(error)),
     };
-    let mut pieces = read_stdin();
+    let mut pieces = input.pieces();
     loop {
         let piece = tokio::select! {
             piece = pieces.recv() => piece,

@@ -24,7 +24,7 @@ const PIECES: usize = 2;
 const CURRENT_OFFSET: u64 = u64::MAX;
 
 /// Reads standard input until its end, an error, or nobody listens. The thread may stay blocked in its read; it ends with the process.
-pub(super) fn read_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
+fn read_stdin() -> mpsc::Receiver<io::Result<Bytes>> {
     let (send, receive) = mpsc::channel(PIECES);
     let reader = move || {
         let mut buffer = BytesMut::new();
@@ -56,6 +56,26 @@ fn read(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
+/// What a run reads.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Standard input. Nobody reads it before the run wants something of it.
+    Own,
+    /// What somebody in this process sends.
+    Channel(mpsc::Receiver<io::Result<Bytes>>),
+}
+
+// === impl Input ===
+
+impl Input {
+    pub(super) fn pieces(self) -> mpsc::Receiver<io::Result<Bytes>> {
+        match self {
+            Self::Own => read_stdin(),
+            Self::Channel(pieces) => pieces,
+        }
+    }
+}
+
 /// Writes what it is sent, in order, each piece with as few writes as the kernel allows.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -81,6 +101,18 @@ impl Writer {
         let (pieces, incoming) = mpsc::channel::<Bytes>(PIECES);
         let (send, result) = oneshot::channel();
         tokio::spawn(write_at_once(incoming, send));
+        Self { pieces, result }
+    }
+
+    /// For somebody in this process, who takes the pieces himself.
+    pub(super) fn channel(pieces: mpsc::Sender<Bytes>) -> Self {
+        let (send, result) = oneshot::channel();
+        let taken = Written {
+            bytes: 0,
+            error: None,
+        };
+        // The receiver is at hand.
+        let _sent = send.send(taken);
         Self { pieces, result }
     }
 

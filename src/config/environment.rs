@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// Every key that a variable can say. What `apps` says is too much for one variable; `--app` and files are for that.
-const VARIABLES: [(&str, Form); 37] = [
+const VARIABLES: [(&str, Form); 44] = [
     ("node.name", Form::Word),
     ("node.labels", Form::Map),
     ("node.weight", Form::Plain),
@@ -53,6 +53,13 @@ const VARIABLES: [(&str, Form); 37] = [
     ("objects.on-bad-object", Form::Word),
     ("objects.max-object", Form::Word),
     ("objects.max-depth", Form::Plain),
+    ("rest.listen", Form::List(',')),
+    ("rest.ui", Form::Plain),
+    ("rest.metrics", Form::Plain),
+    ("rest.token-file", Form::Word),
+    ("rest.require-token", Form::Plain),
+    ("rest.hosts", Form::List(',')),
+    ("rest.allow-plain", Form::Plain),
     ("drain-timeout", Form::Word),
     ("log.level", Form::Word),
     ("log.format", Form::Word),

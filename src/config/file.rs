@@ -12,6 +12,7 @@ use super::{
     networks,
     objects::{AppFormatWord, Objects},
     registry::RegistryEntry,
+    rest::Rest,
     value::{Address, Mask, Network, Period, Size, UniqueMap},
 };
 use crate::id::NodeId;
@@ -44,6 +45,8 @@ pub struct File {
     pub registry: Option<Vec<RegistryEntry>>,
     /// How this node is announced there.
     pub discovery: Option<Discovery>,
+    /// What is served over HTTP.
+    pub rest: Option<Rest>,
     /// How long pipes may go on after the daemon was told to leave.
     pub drain_timeout: Option<Period>,
     /// What is written down.
@@ -303,12 +306,16 @@ impl File {
         for entry in self.registry.iter_mut().flatten() {
             entry.rebase(directory);
         }
-        if let Some(listen) = &mut self.listen {
+        let rest = self.rest.as_mut();
+        let rest_listen = rest.and_then(|rest| rest.listen.as_mut());
+        for listen in self.listen.iter_mut().chain(rest_listen) {
             *listen = listen
                 .drain(..)
                 .map(|address| address.rebased(directory))
                 .collect();
         }
+        let token_file = self.rest.as_mut().and_then(|rest| rest.token_file.as_mut());
+        token_file.into_iter().for_each(rebase);
         self.pid_file.as_mut().into_iter().for_each(rebase);
         self.log
             .as_mut()

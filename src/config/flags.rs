@@ -8,6 +8,7 @@ use super::{
     layers::Origin,
     paths::Surroundings,
     registry::RegistryEntry,
+    rest::Rest,
     value::{Address, Network, Text, UniqueMap},
 };
 use crate::id::NodeId;
@@ -23,6 +24,8 @@ pub struct Flags {
     pub labels: Vec<String>,
     /// `--listen`
     pub listen: Vec<String>,
+    /// `--rest`
+    pub rest: Vec<String>,
     /// `--advertise`
     pub advertise: Option<String>,
     /// `--registry`
@@ -93,6 +96,20 @@ impl Flags {
                 "--listen",
                 File {
                     listen,
+                    ..File::default()
+                },
+            );
+        }
+        if !self.rest.is_empty() {
+            let listen = Some(read_all::<Address>("--rest", &self.rest)?);
+            let rest = Rest {
+                listen,
+                ..Rest::default()
+            };
+            add(
+                "--rest",
+                File {
+                    rest: Some(rest),
                     ..File::default()
                 },
             );

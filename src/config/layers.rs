@@ -109,6 +109,17 @@ impl Layers {
         self.origins.get(key)
     }
 
+    /// The effective configuration as data, without what nobody said, and where each value came from. Secrets are left out.
+    #[must_use]
+    pub fn described(&self) -> (serde_json::Value, BTreeMap<String, String>) {
+        let mut values = serde_json::to_value(&self.values)
+            .expect("a configuration is made of strings, numbers, lists and maps");
+        strip(&mut values, "");
+        let origins = self.origins.iter();
+        let origins = origins.map(|(key, origin)| (key.clone(), origin.to_string()));
+        (values, origins.collect())
+    }
+
     /// The effective configuration as YAML; with `origins`, each value with where it came from. Secrets are left out.
     #[must_use]
     pub fn show(&self, origins: bool) -> String {
@@ -192,6 +203,25 @@ impl Layers {
                 value => show_line(&format!("{pad}{key}: {}", flow(value)), origin, text),
             }
         }
+    }
+}
+
+/// Takes out what nobody said, and what nobody is to see: secrets of registries, and what variables of apps are set to.
+fn strip(value: &mut serde_json::Value, path: &str) {
+    match value {
+        serde_json::Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            let is_variables = path.starts_with("apps.") && path.ends_with(".env.set");
+            for (key, value) in map.iter_mut() {
+                if is_variables || holds_secret(key) {
+                    *value = HIDDEN.into();
+                } else {
+                    strip(value, &join(path, key));
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| strip(item, path)),
+        _ => {}
     }
 }
 

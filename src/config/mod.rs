@@ -16,6 +16,7 @@ mod objects;
 mod paths;
 mod registry;
 mod resolve;
+mod rest;
 mod source;
 mod value;
 
@@ -38,7 +39,7 @@ pub use self::{
     value::{Address, Mask, Network, Period, Size, Text, UniqueMap},
 };
 
-use crate::daemon::settings::Settings;
+use crate::{api::RestSettings, daemon::settings::Settings};
 
 /// A configuration that was read and is without contradiction.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What the process around it needs.
     pub process: ProcessSettings,
+    /// What is served over HTTP; `None` for nothing.
+    pub rest: Option<RestSettings>,
     /// Every value and where it came from.
     pub layers: Layers,
     /// Which files were read, lowest layer first.
@@ -124,10 +127,12 @@ pub fn load(
         layers.replace_apps(&effective, &Origin::Flag("--".to_owned()));
     }
     let process = resolve::process(&effective, surroundings);
+    let rest = rest::settings(effective.rest.clone().unwrap_or_default(), surroundings)?;
     let settings = resolve::settings(effective, surroundings, flags.exit)?;
     Ok(Loaded {
         settings,
         process,
+        rest,
         layers,
         files,
         notes,

@@ -280,7 +280,7 @@ fn any_below(end: usize) -> usize {
 }
 
 /// Binds a unix socket that only its owner and group may use. A socket that nobody serves any more is replaced.
-async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+pub(super) async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
     if path.exists() {
         match UnixStream::connect(path).await {

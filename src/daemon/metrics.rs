@@ -2,14 +2,25 @@
 //!
 //! Labels are bounded: an app is named where the configuration names it and is `other` else, and there are no names of pipes or arguments.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{settings::Settings, stage::Spent};
-use crate::wire::message::{Ending, Exit, Failure, StageRecord};
+use prometheus::{
+    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec,
+    Opts, Registry, TextEncoder, process_collector::ProcessCollector,
+};
+
+use super::{
+    node::Node,
+    settings::{Access, Settings},
+    stage::Spent,
+};
+use crate::{
+    transport,
+    wire::message::{Ending, Exit, Failure, Phase, StageRecord},
+};
 
 /// Upper ends of the classes of a stage's duration: from the shortest process to an hour.
 const DURATIONS: [f64; 11] = [
@@ -112,11 +123,19 @@ impl Metrics {
         for collector in all {
             made(self.registry.register(collector));
         }
+        let process = ProcessCollector::for_self();
+        made(self.registry.register(Box::new(process)));
     }
 
-    /// Where they can be gathered from.
-    pub(super) const fn registry(&self) -> &Registry {
-        &self.registry
+    /// All that is counted, and how the node is now, in the text format of Prometheus.
+    pub(super) fn text(&self, node: &Node) -> String {
+        let now = Registry::new();
+        gauges(node, &now);
+        let mut text = String::new();
+        for registry in [&self.registry, &now] {
+            made(TextEncoder::new().encode_utf8(&registry.gather(), &mut text));
+        }
+        text
     }
 
     /// A pipe has begun.
@@ -199,6 +218,123 @@ impl Metrics {
 
     fn label<'a>(&self, app: &'a str) -> &'a str {
         if self.apps.contains(app) { app } else { OTHER }
+    }
+}
+
+/// What is looked up when somebody asks, and lives no longer.
+fn gauges(node: &Node, registry: &Registry) {
+    let gauge = |name: &str, help: &str, labels: &[&str]| {
+        let gauge = made(IntGaugeVec::new(Opts::new(name, help), labels));
+        made(registry.register(Box::new(gauge.clone())));
+        gauge
+    };
+    let set = |gauge: &IntGaugeVec, labels: &[&str], value: u64| {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        gauge.with_label_values(labels).set(value);
+    };
+    let build = gauge(
+        "dpipes_build_info",
+        "1, with the version of dpipesd.",
+        &["version"],
+    );
+    set(&build, &[env!("CARGO_PKG_VERSION")], 1);
+    let phases = gauge(
+        "dpipes_phase",
+        "1 for how far the daemon is: starting, ready or draining.",
+        &["phase"],
+    );
+    for (name, phase) in [
+        ("starting", Phase::Starting),
+        ("ready", Phase::Ready),
+        ("draining", Phase::Draining),
+    ] {
+        set(&phases, &[name], u64::from(node.phase() == phase));
+    }
+    let load = node.load();
+    let stages = gauge(
+        "dpipes_stages_running",
+        "Stages that are prepared or run here.",
+        &[],
+    );
+    set(&stages, &[], load.stages.into());
+    let capacity = gauge(
+        "dpipes_stages_capacity",
+        "Stages that may run here at one time.",
+        &[],
+    );
+    set(&capacity, &[], load.capacity.into());
+    let pipes = gauge(
+        "dpipes_pipes_running",
+        "Pipes that are conducted here now.",
+        &[],
+    );
+    set(&pipes, &[], node.runs().len() as u64);
+    let links = gauge(
+        "dpipes_links_open",
+        "Ends of links at stages that run here.",
+        &[],
+    );
+    set(&links, &[], node.running().links() as u64);
+    let buffers = gauge(
+        "dpipes_buffer_bytes",
+        "What the windows of all open streams may come to in memory.",
+        &[],
+    );
+    set(&buffers, &[], transport::window_bytes());
+    let sessions = gauge(
+        "dpipes_sessions",
+        "Open sessions, by what is at their other end: node or client.",
+        &["peer"],
+    );
+    let (nodes, clients) = node.session_counts();
+    set(&sessions, &["node"], nodes as u64);
+    set(&sessions, &["client"], clients as u64);
+    let open = gauge(
+        "dpipes_access_open",
+        "1 if whoever reaches this node may run programs on it.",
+        &[],
+    );
+    set(
+        &open,
+        &[],
+        u64::from(node.settings().access == Access::Open),
+    );
+    registries(node, registry);
+}
+
+fn registries(node: &Node, registry: &Registry) {
+    let gauge = |name: &str, help: &str| {
+        let gauge = made(GaugeVec::new(Opts::new(name, help), &["backend"]));
+        made(registry.register(Box::new(gauge.clone())));
+        gauge
+    };
+    let up = gauge(
+        "dpipes_registry_up",
+        "1 if a registry's last answer was a good one.",
+    );
+    let entries = gauge("dpipes_registry_entries", "Nodes that a registry lists.");
+    let success = gauge(
+        "dpipes_registry_last_success_timestamp_seconds",
+        "When a registry last gave a good answer.",
+    );
+    let known = node.registered();
+    for source in known.sources.iter() {
+        let name = source.name.to_string();
+        let listed = known.candidates.iter();
+        let listed = listed.filter(|candidate| candidate.from.contains(&source.name));
+        let is_up = source.updated.is_some() && source.stale.is_none();
+        up.with_label_values(&[&name])
+            .set(f64::from(u8::from(is_up)));
+        entries
+            .with_label_values(&[&name])
+            .set(listed.count() as f64);
+        if let Some(at) = source.updated {
+            let since = SystemTime::now().checked_sub(at.elapsed());
+            let since = since.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            success
+                .with_label_values(&[&name])
+                .set(since.unwrap_or_default().as_secs_f64());
+        }
     }
 }
 

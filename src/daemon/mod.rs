@@ -13,6 +13,7 @@ mod members;
 mod metrics;
 mod node;
 mod objects;
+mod observer;
 mod orders;
 mod own_addresses;
 mod part;
@@ -41,6 +42,7 @@ pub use self::{
     health::Health,
     listener::{ListenError, leaving_socket},
     node::Kind,
+    observer::{Observer, bind_unix},
 };
 use self::{listener::Listener, members::Members, node::Node, settings::Settings};
 use crate::{
@@ -173,6 +175,12 @@ impl Daemon {
     #[must_use]
     pub fn health(&self) -> Health {
         Health::new(self.node.clone())
+    }
+
+    /// A handle for those who watch and steer it.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(self.node.clone())
     }
 
     /// Resolves when the daemon was told to leave after one app and that app has ended, with its status.

@@ -377,6 +377,14 @@ impl Node {
             .collect()
     }
 
+    /// How many sessions are open with nodes, and how many with clients.
+    pub(super) fn session_counts(&self) -> (usize, usize) {
+        let open = self.open_sessions();
+        let is_node = |session: &&Session| session.peer().hello.role == Role::Node;
+        let nodes = open.iter().filter(is_node).count();
+        (nodes, open.len() - nodes)
+    }
+
     /// A session with itself, so that a stage placed here is served like any other.
     pub(super) async fn connect_to_self(self: &Arc<Self>) -> Result<Session, Vec<Tried>> {
         self.connect_inside(Role::Node).await.map_err(|error| {
@@ -390,12 +398,20 @@ impl Node {
 
     /// A session from inside this process: the other end is served like that of any peer.
     pub(super) async fn connect_inside(self: &Arc<Self>, role: Role) -> Result<Session, String> {
+        self.connect_as(role, PeerAddress::InProcess).await
+    }
+
+    /// The same, where the other end is to take it for one of whoever is at `peer`.
+    pub(super) async fn connect_as(
+        self: &Arc<Self>,
+        role: Role,
+        peer: PeerAddress,
+    ) -> Result<Session, String> {
         let (near, far) = UnixStream::pair().map_err(|error| error.to_string())?;
-        let greet =
-            |io, side, role| transport::greet(io, side, self.hello(role), PeerAddress::InProcess);
+        let greet = |io, side, role, peer| transport::greet(io, side, self.hello(role), peer);
         let (near, far) = tokio::join!(
-            greet(near, Side::Dialler, role),
-            greet(far, Side::Acceptor, Role::Node)
+            greet(near, Side::Dialler, role, PeerAddress::InProcess),
+            greet(far, Side::Acceptor, Role::Node, peer)
         );
         self.serve_session(far.map_err(|error| error.to_string())?);
         near.map_err(|error| error.to_string())

@@ -125,7 +125,7 @@ fn the_one(node: &Node, name: &str) -> Result<(PipeView, PeerAddress), NotDone> 
 
 /// Whether somebody may do something to a pipe, where `own` is the user that the daemon runs as. As with processes it takes the same user, or
 /// root; over TCP nobody has a name, so the same address has to do.
-fn may(asker: &PeerAddress, owner: &PeerAddress, own: u32) -> bool {
+pub(super) fn may(asker: &PeerAddress, owner: &PeerAddress, own: u32) -> bool {
     match (asker, owner) {
         (PeerAddress::InProcess, _) => true,
         (PeerAddress::Unix { uid, .. }, _) if *uid == 0 || *uid == own => true,

@@ -20,24 +20,31 @@ pub(super) async fn answer(
     mut send: SendStream,
     mut recv: RecvStream,
 ) {
-    let reply = match timeout(QUERY_TIMEOUT, recv.message::<Query>()).await {
-        Ok(Ok(Some(Query::Nodes))) => people::nodes(node).await,
-        Ok(Ok(Some(Query::Apps))) => people::apps(node).await,
-        Ok(Ok(Some(Query::App { app }))) => people::app(node, app).await,
-        Ok(Ok(Some(Query::Pipes { over, cluster }))) => orders::pipes(node, over, cluster).await,
-        Ok(Ok(Some(Query::Pipe { pipe }))) => orders::pipe(node, asker, &pipe),
-        Ok(Ok(Some(Query::Stages))) => orders::stages(node),
-        Ok(Ok(Some(Query::Kill {
-            pipe,
-            signal,
-            stage,
-        }))) => orders::kill(node, asker, &pipe, signal, stage),
-        Ok(Ok(Some(Query::State))) => Reply::State(people::itself(node)),
-        Ok(Ok(Some(Query::Unknown))) => Reply::Unsupported,
-        Ok(Ok(None) | Err(_)) | Err(_) => return send.reset(code::FAILED, "no query came"),
+    let Ok(Ok(Some(query))) = timeout(QUERY_TIMEOUT, recv.message::<Query>()).await else {
+        return send.reset(code::FAILED, "no query came");
     };
+    let reply = reply(node, asker, query).await;
     if send.message(&reply).await.is_ok() {
         // A client that left does not need the end of its answer.
         let _ = send.finish().await;
+    }
+}
+
+/// The answer to a query.
+pub(super) async fn reply(node: &Arc<Node>, asker: &PeerAddress, query: Query) -> Reply {
+    match query {
+        Query::Nodes => people::nodes(node).await,
+        Query::Apps => people::apps(node).await,
+        Query::App { app } => people::app(node, app).await,
+        Query::Pipes { over, cluster } => orders::pipes(node, over, cluster).await,
+        Query::Pipe { pipe } => orders::pipe(node, asker, &pipe),
+        Query::Stages => orders::stages(node),
+        Query::Kill {
+            pipe,
+            signal,
+            stage,
+        } => orders::kill(node, asker, &pipe, signal, stage),
+        Query::State => Reply::State(people::itself(node)),
+        Query::Unknown => Reply::Unsupported,
     }
 }

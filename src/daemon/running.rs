@@ -72,6 +72,16 @@ impl Running {
         (views, left_out as u64)
     }
 
+    /// How many ends of links they have.
+    pub(super) fn links(&self) -> usize {
+        let stages = self.lock();
+        let ends = stages.values().map(|listed| {
+            let meters = listed.handle.meters();
+            usize::from(meters.input.is_some()) + usize::from(meters.output.is_some())
+        });
+        ends.sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Listed>> {
         self.stages.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,6 @@
 //! What a daemon is told: plain data, built by `config`, changed by sending a new value on a watch channel.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 #[cfg(feature = "consul")]
 use dpipes_discovery::consul;
@@ -145,6 +145,17 @@ pub struct ObjectSettings {
     pub on_bad_object: OnBadObject,
     /// What an object may be.
     pub limits: Limits,
+}
+
+// === impl Listen ===
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 // === impl Settings ===

@@ -32,6 +32,7 @@ pub use self::{
     error::{DialError, HandshakeError, Lost, MessageError, ReadError, StopCause, WriteError},
     handshake::{HANDSHAKE_TIMEOUT, greet, greet_if, refuse},
     session::{Incoming, Session},
+    shared::window_bytes,
     socket::Connected,
     stream::{RecvStream, SendStream},
 };

@@ -27,6 +27,12 @@ const WINDOWS: u64 = 256 << 20;
 /// The windows' budget of this process.
 static BUDGET: LazyLock<Budget> = LazyLock::new(|| Budget::new(WINDOWS));
 
+/// What the windows of all open streams of this process may come to now, in bytes.
+#[must_use]
+pub fn window_bytes() -> u64 {
+    WINDOWS - BUDGET.left()
+}
+
 /// A session's state. The lock is held for short work in memory only, never across an await.
 #[derive(Debug)]
 pub(super) struct Shared {

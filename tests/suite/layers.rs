@@ -68,6 +68,7 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
         Layer::Edge,
         "config",
         &[
+            "api",
             "daemon::settings",
             "client::settings",
             "negotiate::rules",
@@ -75,12 +76,26 @@ const TABLE: &[(Layer, &str, &[&str])] = &[
             "dpipes_discovery",
         ],
     ),
-    (Layer::Edge, "api", &["daemon"]),
+    // `cli` for what it says of failures and of statuses, so that both say the same.
+    (
+        Layer::Edge,
+        "api",
+        &[
+            "client",
+            "daemon",
+            "transport",
+            "wire",
+            "cli::exit",
+            "cli::pipes",
+            "cli::render",
+        ],
+    ),
     // `wire` for the failures it prints, `daemon` only to build the embedded entry.
     (
         Layer::Edge,
         "cli",
         &[
+            "api",
             "client",
             "expr",
             "plan",

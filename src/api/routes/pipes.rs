@@ -1,0 +1,220 @@
+//! Pipes: all of them, one of them, and the end of one.
+
+#![expect(
+    unused_qualifications,
+    reason = "what the macro of utoipa makes of `params`"
+)]
+
+use std::{ops::RangeInclusive, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Extension, Path, Query as Parameters, State as Shared, rejection::QueryRejection},
+    http::StatusCode,
+};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::known::other_answer;
+use crate::{
+    api::{guard::Caller, problem::Problem, state::State},
+    cli::{pipes::signal, render::failure},
+    id::{PipeId, StageNumber},
+    wire::message::{NotDone, PipeView, Query, Reply, Silent},
+};
+
+/// Pipes in one answer unless said otherwise.
+const USUAL: usize = 100;
+
+/// Pipes in one answer at most: all that a node remembers, and those that run.
+const MOST: usize = 20_000;
+
+/// Numbers that a stage can have.
+const STAGES: RangeInclusive<u16> = 1..=1_024;
+
+/// A pipe.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Pipe {
+    #[serde(flatten)]
+    view: PipeView,
+    /// What failed, on one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure_text: Option<String>,
+}
+
+/// Pipes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Pipes {
+    /// The pipes, the newest first. Without the token arguments are left out of their pipelines.
+    pipes: Vec<Pipe>,
+    /// How many more there are.
+    left_out: u64,
+    /// Nodes that were asked and did not answer: what they conduct is missing.
+    silent: Vec<Silent>,
+}
+
+/// Which pipes are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
+    /// Those too that were over within the last hour.
+    #[serde(default)]
+    all: bool,
+    /// Those of every node, not only of this one. A thousand of each node at most.
+    #[serde(default)]
+    cluster: bool,
+    /// How many at most; 100 unless said otherwise, 20000 at most.
+    #[param(minimum = 1, maximum = 20_000)]
+    limit: Option<usize>,
+}
+
+/// How a pipe is to end.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Ending {
+    /// The signal for its apps, as `USR1` or `10`; without one the pipe ends as if its client had been killed.
+    #[param(example = "USR1", pattern = "^(SIG)?(HUP|INT|TERM|KILL|USR1|USR2)$")]
+    signal: Option<String>,
+    /// The only stage that gets it, counted from 1. Without a signal it gets SIGTERM.
+    #[param(minimum = 1, maximum = 1024)]
+    stage: Option<u16>,
+}
+
+/// A pipe that has been told to end.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Told {
+    /// Its whole name.
+    pipe: PipeId,
+}
+
+/// The pipes that this node conducts, or those of the whole cluster.
+#[utoipa::path(get, path = "/v1/pipes", tag = "pipes", params(Wanted), responses(
+    (status = 200, body = Pipes),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+    wanted: Result<Parameters<Wanted>, QueryRejection>,
+) -> Result<Json<Pipes>, Problem> {
+    let Parameters(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let limit = wanted.limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit: 1 to {MOST} will do")));
+    }
+    let (mut pipes, mut left_out, silent) = if wanted.cluster {
+        let query = Query::Pipes {
+            over: wanted.all,
+            cluster: true,
+        };
+        match state.observer.ask(&caller.asker(), query).await {
+            Reply::Pipes {
+                pipes,
+                left_out,
+                silent,
+            } => (pipes, left_out, silent),
+            _ => return Err(other_answer()),
+        }
+    } else {
+        let (pipes, left_out) = state.observer.pipes(wanted.all, limit);
+        (pipes, left_out, Vec::new())
+    };
+    left_out += pipes.len().saturating_sub(limit) as u64;
+    pipes.truncate(limit);
+    let shown = pipes
+        .into_iter()
+        .map(|view| Pipe::for_caller(view, &caller));
+    Ok(Json(Pipes {
+        pipes: shown.collect(),
+        left_out,
+        silent,
+    }))
+}
+
+/// One pipe, with what its stages wrote to stderr last for those who may end it.
+#[utoipa::path(get, path = "/v1/pipes/{id}", tag = "pipes",
+    params(("id" = String, Path, description = "Its name, or enough of the beginning or the end of it")),
+    responses(
+        (status = 200, body = Pipe),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Several pipes are meant", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn one(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+    Path(pipe): Path<String>,
+) -> Result<Json<Pipe>, Problem> {
+    match state
+        .observer
+        .ask(&caller.asker(), Query::Pipe { pipe })
+        .await
+    {
+        Reply::Pipe(view) => Ok(Json(Pipe::for_caller(view, &caller))),
+        Reply::NotDone { reason } => Err(not_done(reason)),
+        _ => Err(other_answer()),
+    }
+}
+
+/// Ends a pipe as if its client had been killed, or sends its apps a signal.
+#[utoipa::path(delete, path = "/v1/pipes/{id}", tag = "pipes", security((), ("token" = [])),
+    params(("id" = String, Path, description = "Its name, or enough of the beginning or the end of it"), Ending),
+    responses(
+        (status = 202, description = "It was told", body = Told),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "It is another user's", body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is over, or several pipes are meant", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn end(
+    Shared(state): Shared<Arc<State>>,
+    Extension(caller): Extension<Caller>,
+    Path(pipe): Path<String>,
+    ending: Result<Parameters<Ending>, QueryRejection>,
+) -> Result<(StatusCode, Json<Told>), Problem> {
+    caller.may_change()?;
+    let Parameters(ending) = ending.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let signal = ending.signal.as_deref().map(signal).transpose();
+    let signal = signal.map_err(Problem::bad_request)?;
+    if ending.stage.is_some_and(|stage| !STAGES.contains(&stage)) {
+        return Err(Problem::bad_request("stage: 1 to 1024 will do"));
+    }
+    let signal = signal.or_else(|| ending.stage.map(|_| Signal::SIGTERM));
+    let query = Query::Kill {
+        pipe,
+        signal: signal.map(|signal| signal as i32),
+        stage: ending.stage.map(StageNumber::new),
+    };
+    match state.observer.ask(&caller.asker(), query).await {
+        Reply::Killed { pipe } => Ok((StatusCode::ACCEPTED, Json(Told { pipe }))),
+        Reply::NotDone { reason } => Err(not_done(reason)),
+        _ => Err(other_answer()),
+    }
+}
+
+fn not_done(reason: NotDone) -> Problem {
+    let problem = Problem::of_not_done(reason);
+    match reason {
+        NotDone::NoSuchPipe => problem.help(
+            "those of this node: /v1/pipes?all=true; those of others: /v1/pipes?cluster=true names the entry of each, which has to be asked itself",
+        ),
+        _ => problem,
+    }
+}
+
+// === impl Pipe ===
+
+impl Pipe {
+    /// A pipe as somebody may see it.
+    pub(super) fn for_caller(mut view: PipeView, caller: &Caller) -> Self {
+        if !caller.sees_all() {
+            let apps = view.stages.iter().map(|stage| stage.app.as_str());
+            view.pipeline = apps.collect::<Vec<_>>().join(" | ");
+        }
+        let failure_text = view.failure.as_ref().map(failure::summary);
+        Self { view, failure_text }
+    }
+}

@@ -1,0 +1,121 @@
+//! A daemon as those see it who watch and steer it from inside its process, on behalf of somebody outside.
+
+use std::{path::Path, sync::Arc};
+
+use rustix::process::geteuid;
+use tokio::{net::UnixListener, sync::broadcast};
+use tokio_util::sync::CancellationToken;
+
+use super::{listener, node::Node, orders, query};
+use crate::{
+    id::{NodeId, PipeId},
+    transport::{PeerAddress, Session},
+    wire::message::{Load, Phase, PipeView, Query, Reply, Role},
+};
+
+/// A handle to a daemon. It shows what the daemon knows and asks it for what clients may ask for; clones are handles to the same daemon.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    node: Arc<Node>,
+}
+
+// === impl Observer ===
+
+impl Observer {
+    pub(super) const fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    /// The daemon's name.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        self.node.id()
+    }
+
+    /// Whether somebody may ask anything at all, as the access rules are now.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why not.
+    pub async fn admit(&self, asker: &PeerAddress) -> Result<(), String> {
+        let admitted = self.node.admit(asker).await;
+        admitted.map_err(|refusal| refusal.to_string())
+    }
+
+    /// The answer that `asker` gets to a query.
+    pub async fn ask(&self, asker: &PeerAddress, query: Query) -> Reply {
+        query::reply(&self.node, asker, query).await
+    }
+
+    /// The pipes that this node conducts, the newest first and `most` at most, with `over` also those of the last hour, and how many more there
+    /// are. Without what their stages wrote to stderr.
+    #[must_use]
+    pub fn pipes(&self, over: bool, most: usize) -> (Vec<PipeView>, u64) {
+        let (mut pipes, left_out) = self.node.runs().views(over, most);
+        pipes.iter_mut().for_each(PipeView::hide_stderr);
+        (pipes, left_out)
+    }
+
+    /// One of them, as `asker` may see it.
+    #[must_use]
+    pub fn pipe(&self, asker: &PeerAddress, pipe: PipeId) -> Option<PipeView> {
+        let (mut view, owner) = self.node.runs().find(&pipe.to_string()).pop()?;
+        if !orders::may(asker, &owner, geteuid().as_raw()) {
+            view.hide_stderr();
+        }
+        Some(view)
+    }
+
+    /// The pipes of which something changes from now on.
+    #[must_use]
+    pub fn follow(&self) -> broadcast::Receiver<PipeId> {
+        self.node.runs().follow()
+    }
+
+    /// A session for somebody outside who is at `client`, to run pipes on.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, when the process is out of descriptors.
+    pub async fn connect(&self, client: PeerAddress) -> Result<Session, String> {
+        self.node.connect_as(Role::Client, client).await
+    }
+
+    /// The stages that are prepared or running here, and how many may be.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        self.node.load()
+    }
+
+    /// How far it is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.node.phase()
+    }
+
+    /// What it counts, in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.node.metrics().text(&self.node)
+    }
+
+    /// Notes that the configuration was to be read again, and was wrong.
+    pub fn note_reload_failed(&self) {
+        self.node.metrics().reload_failed();
+    }
+
+    /// Cancelled when its last pipe has ended and it leaves.
+    #[must_use]
+    pub fn ending(&self) -> CancellationToken {
+        self.node.ending_token().clone()
+    }
+}
+
+/// Opens a unix socket that only its owner and group may use. A socket that nobody serves any more is replaced.
+///
+/// # Errors
+///
+/// Returns the kernel's error; `AddrInUse` when somebody serves it.
+pub async fn bind_unix(path: &Path) -> std::io::Result<UnixListener> {
+    listener::bind_unix(path).await
+}
