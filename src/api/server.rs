@@ -151,12 +151,12 @@ async fn attend<I>(
     let service = router
         .layer(Extension(patience))
         .layer(Extension(Peer(peer)));
+    // A peer that closes its end is gone, though it might only have nothing more to say: runs are not to outlive those who read them.
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MOST_HEAD)
         .max_headers(MOST_HEADERS)
-        .half_close(true)
         .serve_connection(io, TowerToHyperService::new(service));
     tokio::pin!(serving);
     let served = tokio::select! {

@@ -17,6 +17,8 @@ pub enum Server {
     Etcd,
     /// Not a server but what its owners type, 3.4 or later; `DPIPES_TEST_ETCDCTL` names another program.
     Etcdctl,
+    /// What reads metrics as Prometheus does, 2.42 or later; `DPIPES_TEST_PROMTOOL` names another program.
+    Promtool,
 }
 
 impl Server {
@@ -31,6 +33,7 @@ impl Server {
             Self::Consul => ("consul", "DPIPES_TEST_CONSUL", "bullseye", "consul"),
             Self::Etcd => ("etcd", "DPIPES_TEST_ETCD", "bookworm", "etcd-server"),
             Self::Etcdctl => ("etcdctl", "DPIPES_TEST_ETCDCTL", "bookworm", "etcd-client"),
+            Self::Promtool => ("promtool", "DPIPES_TEST_PROMTOOL", "bookworm", "prometheus"),
         };
         if let Some(path) = env::var_os(variable) {
             return path.into();

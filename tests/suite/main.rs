@@ -36,6 +36,7 @@ mod ps;
 mod refusals;
 mod registries;
 mod resources;
+mod rest;
 mod same_as_bash;
 mod soak;
 mod stderr;
