@@ -6,6 +6,7 @@ mod long_way;
 mod one_hop;
 mod start;
 mod streams;
+mod watched;
 
 use crate::measure::contest::Contest;
 
@@ -13,7 +14,7 @@ use crate::measure::contest::Contest;
 pub(crate) type Figure = (&'static str, fn() -> Vec<Contest>);
 
 /// All of them, in the order of the report.
-pub(crate) const ALL: [Figure; 14] = [
+pub(crate) const ALL: [Figure; 16] = [
     ("one-hop", one_hop::large_blocks),
     ("small-blocks", one_hop::small_blocks),
     ("three-hops", streams::three_hops),
@@ -28,6 +29,8 @@ pub(crate) const ALL: [Figure; 14] = [
     ("long-way", long_way::long_way),
     ("many-pipes", daemons::many_pipes),
     ("memory", daemons::memory),
+    ("watched", watched::watched),
+    ("many-listed", watched::many_listed),
 ];
 
 /// Bytes of a large transfer: a quarter of a second or more.

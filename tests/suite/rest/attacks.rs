@@ -208,6 +208,83 @@ fn nonsense_and_too_much_of_anything_is_answered_and_survived() {
     is_well(&served);
 }
 
+/// Right requests, of which wrong ones are made.
+const SEEDS: [&str; 6] = [
+    "GET /v1/pipes?all=true&limit=10 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "GET /v1/apps/sort HTTP/1.1\r\nHost: [::1]:3748\r\nConnection: close\r\nOrigin: http://[::1]:3748\r\n\r\n",
+    "DELETE /v1/pipes/01JD9S3V8Y6Q4T2R0P5N7M9K1H?signal=USR1&stage=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer x\r\n\r\n",
+    "POST /v1/check HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{\"pipeline\":\"true\"}",
+    "POST /v1/pipes?pipeline=cat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "GET /app.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIf-None-Match: \"0\"\r\n\r\n",
+];
+
+/// Requests that are garbled.
+const GARBLED: u32 = 1_500;
+
+/// Changes some bytes, takes some out, or puts others in.
+fn garble(request: &[u8], random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+    let mut garbled = request.to_vec();
+    for _ in 0..=random(4) {
+        let at = random(garbled.len());
+        let to = (at + random(12)).min(garbled.len());
+        match random(4) {
+            0 => garbled[at] = u8::try_from(random(256)).unwrap(),
+            1 => drop(garbled.drain(at..to)),
+            2 => {
+                let piece = garbled[at..to].repeat(1 + random(40));
+                garbled.splice(at..at, piece);
+            }
+            _ => {
+                let other = SEEDS[random(SEEDS.len())].as_bytes();
+                let from = random(other.len());
+                let piece = &other[from..(from + 20).min(other.len())];
+                garbled.splice(at..to, piece.iter().copied());
+            }
+        }
+        if garbled.is_empty() {
+            garbled.push(b'\n');
+        }
+    }
+    garbled
+}
+
+#[test]
+fn garbled_requests_are_refused_or_answered_and_nothing_is_run_by_them() {
+    let served = Served::new();
+    // xorshift64; the same requests each time.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    for number in 0..GARBLED {
+        let seed = SEEDS[random(SEEDS.len())];
+        let request = garble(seed.as_bytes(), &mut random);
+        let mut stream = TcpStream::connect(("127.0.0.1", served.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _sent = stream.write_all(&request);
+        // Without more of it, what is not whole is over.
+        let _closed = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _over = stream.read_to_end(&mut answer);
+        let shown = String::from_utf8_lossy(&request);
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1."),
+            "{number}: {shown}"
+        );
+        let is_server_error = answer.get(9..10) == Some(b"5");
+        assert!(!is_server_error, "{number}: {shown}");
+    }
+    assert_eq!(
+        served.get("/v1/pipes?all=true")["pipes"],
+        serde_json::json!([])
+    );
+    assert!(!served.cluster.node("a").log_text().contains("panicked"));
+    is_well(&served);
+}
+
 #[test]
 fn who_does_not_come_to_the_point_is_cut_off() {
     let served = Served::new();
