@@ -476,7 +476,7 @@ fn an_unknown_key_is_shown_with_the_nearest() {
     2 | lisen: ["127.0.0.1:0"]
       | ^^^^^ did you mean `listen`?
       |
-      = help: keys here: version, node, listen, advertise, access, apps, run, schedule, streams, objects, registry, discovery, drain-timeout, log, pid-file
+      = help: keys here: version, node, listen, advertise, access, apps, run, schedule, streams, objects, registry, discovery, rest, drain-timeout, log, pid-file
     "##);
     assert_snapshot!(error_of("run:\n  path: [/bin]\n  leese: 5s\n"), @r##"
     error: unknown key `leese`
