@@ -161,8 +161,15 @@ pub(super) async fn start(
     let (pipe, request) = run_request(wanted, RunMode::Run, input.is_some());
     let session = connect(&state, &caller).await?;
     let (send_output, output) = mpsc::channel(PIECES);
-    let mut running = Running::start(session, request, input.unwrap_or_default(), send_output);
-    let outcome = running.agreed().await?;
+    let input = input.unwrap_or_default();
+    let (mut running, events) = Running::start(session, request, input, send_output);
+    let outcome = match running.answered(events).await? {
+        Answered::Agreed => None,
+        Answered::Over(outcome) => match outcome.ending {
+            Ending::Failed(failure) => return Err(Problem::of_failure(failure)),
+            Ending::Complete => Some(outcome),
+        },
+    };
     // It runs, and what it writes may take its time.
     patience.bear();
     let body = Output {
@@ -202,8 +209,9 @@ pub(super) async fn check(
     let (_, request) = run_request(wanted, RunMode::Check, false);
     let session = connect(&state, &caller).await?;
     let (send_output, _none) = mpsc::channel(PIECES);
-    let running = Running::start(session, request, Body::empty(), send_output);
-    let report = running.over().await?;
+    let (mut running, events) = Running::start(session, request, Body::empty(), send_output);
+    tokio::spawn(ignore(events));
+    let report = running.report().await?;
     match report.outcome.ending {
         Ending::Complete => Ok(Json(Agreed {
             stages: report.plan,
@@ -268,9 +276,16 @@ async fn connect(state: &State, caller: &Caller) -> Result<Session, Problem> {
 /// A run that goes on. Dropped, it is given up, and its pipe ended.
 struct Running {
     task: JoinHandle<Result<RunReport, client::RunError>>,
-    events: mpsc::Receiver<Event>,
     /// Ends the task that reads the request's body, which may wait for more of it.
     feeding: AbortHandle,
+}
+
+/// How far a run has come once its nodes have answered.
+enum Answered {
+    /// All of them have agreed, and it goes on.
+    Agreed,
+    /// It is over.
+    Over(Outcome),
 }
 
 // === impl Running ===
@@ -281,7 +296,7 @@ impl Running {
         request: RunRequest,
         input: Body,
         output: mpsc::Sender<Bytes>,
-    ) -> Self {
+    ) -> (Self, mpsc::Receiver<Event>) {
         let (send_input, input_pieces) = mpsc::channel(PIECES);
         let feeding = tokio::spawn(feed(input, send_input)).abort_handle();
         let (send_events, events) = mpsc::channel(EVENTS);
@@ -299,44 +314,31 @@ impl Running {
             };
             client::run(&session, request, io).await
         });
-        Self {
-            task,
-            events,
-            feeding,
-        }
+        (Self { task, feeding }, events)
     }
 
-    /// Waits until every node has agreed. A run that is over by then is handed back; one that has failed is a problem.
-    async fn agreed(&mut self) -> Result<Option<Outcome>, Problem> {
-        loop {
-            tokio::select! {
-                event = self.events.recv() => match event {
-                    Some(Event::Agreed(..)) => return Ok(None),
-                    Some(_) => {}
-                    None => break,
-                },
+    /// Waits until every node has agreed, or the run is over.
+    async fn answered(&mut self, mut events: mpsc::Receiver<Event>) -> Result<Answered, Problem> {
+        while let Some(event) = events.recv().await {
+            if matches!(event, Event::Agreed(..)) {
+                tokio::spawn(ignore(events));
+                return Ok(Answered::Agreed);
             }
         }
-        // It has ended without a word of an agreement.
-        let report = (&mut self.task).await;
-        let report = report.map_err(|error| internal(&error.to_string()))?;
-        let outcome = report
-            .map_err(|error| internal(&error.to_string()))?
-            .outcome;
-        match outcome.ending {
-            Ending::Failed(failure) => Err(Problem::of_failure(failure)),
-            Ending::Complete => Ok(Some(outcome)),
-        }
+        Ok(Answered::Over(self.report().await?.outcome))
     }
 
     /// Waits until it is over.
-    async fn over(mut self) -> Result<RunReport, Problem> {
-        // What is told meanwhile is not wanted, but must not hold it up.
-        while self.events.recv().await.is_some() {}
+    async fn report(&mut self) -> Result<RunReport, Problem> {
         let report = (&mut self.task).await;
         let report = report.map_err(|error| internal(&error.to_string()))?;
         report.map_err(|error| internal(&error.to_string()))
     }
+}
+
+/// What stages say is in the chronicle; here it only must not pile up.
+async fn ignore(mut events: mpsc::Receiver<Event>) {
+    while events.recv().await.is_some() {}
 }
 
 impl Drop for Running {
@@ -384,8 +386,6 @@ impl HttpBody for Output {
         let Some(running) = &mut this.running else {
             return Poll::Ready(None);
         };
-        // What stages say is in the chronicle; here it only must not pile up.
-        while let Poll::Ready(Some(_)) = running.events.poll_recv(context) {}
         if let Poll::Ready(piece) = this.pieces.poll_recv(context)
             && let Some(piece) = piece
         {
