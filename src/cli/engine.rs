@@ -161,11 +161,6 @@ impl From<DaemonError> for StartError {
 // === impl Session ===
 
 impl Session {
-    /// Whether the entry lives in this process.
-    pub(crate) const fn is_embedded(&self) -> bool {
-        self.daemon.is_some()
-    }
-
     /// Ends what this process is part of. Only an entry that lives here has anything to end.
     pub(crate) async fn leave(self) {
         if let Some(daemon) = self.daemon {
@@ -180,6 +175,23 @@ impl Session {
 ///
 /// Returns what to show when there is none.
 pub(crate) async fn connect(entry: &Entry) -> Result<Session, Message> {
+    if let Some(session) = reach(entry).await? {
+        return Ok(session);
+    }
+    embedded(entry, matches!(entry.choice, EntryChoice::First(_))).await
+}
+
+/// Reaches the daemon that is the entry; `None` where there is none and the entry would live in this process.
+///
+/// # Errors
+///
+/// Returns what to show when it cannot be reached.
+pub(crate) async fn reach(entry: &Entry) -> Result<Option<Session>, Message> {
+    let elsewhere = |entry| Session {
+        fell_back: false,
+        entry,
+        daemon: None,
+    };
     match &entry.choice {
         EntryChoice::At(address) => {
             let address = match address {
@@ -190,24 +202,16 @@ pub(crate) async fn connect(entry: &Entry) -> Result<Session, Message> {
                 Message::new(error.to_string())
                     .with_help("is a dpipesd running there?  without one: --no-daemon")
             })?;
-            Ok(Session {
-                fell_back: false,
-                entry: session,
-                daemon: None,
-            })
+            Ok(Some(elsewhere(session)))
         }
-        EntryChoice::Embedded => embedded(entry, false).await,
+        EntryChoice::Embedded => Ok(None),
         EntryChoice::First(sockets) => {
             for path in sockets {
                 if let Some(session) = at_socket(path).await? {
-                    return Ok(Session {
-                        fell_back: false,
-                        entry: session,
-                        daemon: None,
-                    });
+                    return Ok(Some(elsewhere(session)));
                 }
             }
-            embedded(entry, true).await
+            Ok(None)
         }
     }
 }
@@ -408,7 +412,7 @@ fn watch_events<W: Watcher>(
 /// ignored.
 ///
 /// The terminal's request to stop is caught only where the entry must hear of it first.
-fn signals(has_lease: bool) -> io::Result<mpsc::Receiver<Signal>> {
+pub(crate) fn signals(has_lease: bool) -> io::Result<client::Signals> {
     let (send, receive) = mpsc::channel(SIGNALS);
     let ignored = ignored_signals();
     let always = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
@@ -437,14 +441,24 @@ fn ignored_signals() -> u64 {
         .unwrap_or(0)
 }
 
-/// Asks the entry one thing.
+/// Asks the entry one thing and leaves it.
 ///
 /// # Errors
 ///
 /// Returns what to show when there is no answer.
 pub(crate) async fn query(session: Session, query: Query) -> Result<Reply, Message> {
-    let reply = client::query(&session.entry, query).await;
+    let reply = ask(&session, query).await;
     session.leave().await;
+    reply
+}
+
+/// Asks the entry one thing of several: the session is kept for the next.
+///
+/// # Errors
+///
+/// Returns what to show when there is no answer.
+pub(crate) async fn ask(session: &Session, query: Query) -> Result<Reply, Message> {
+    let reply = client::query(&session.entry, query).await;
     reply.map_err(|error| Message::new(format!("the entry did not answer: {error}")))
 }
 

@@ -6,7 +6,8 @@ use super::{
     args::{EntryArgs, InspectArgs, KillArgs, PsArgs},
     caret::Message,
     client::{failed, not_known},
-    engine, exit,
+    engine::{self, Entry, Session},
+    exit,
     run::Context,
 };
 use crate::{
@@ -69,15 +70,17 @@ pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
     status
 }
 
-/// Asks a daemon: without one there is nobody to ask, for a pipe is conducted by its own client then.
 async fn ask_daemon(context: &Context, args: &EntryArgs, query: Query) -> Result<Reply, Message> {
-    let session = engine::connect(&context.entry(args, None)?).await?;
-    if session.is_embedded() {
-        session.leave().await;
-        let message = Message::new("no daemon runs here that would conduct pipes");
-        return Err(message.with_help("start one: dpipesd   or ask another: --connect HOST:PORT"));
-    }
+    let session = daemon(&context.entry(args, None)?).await?;
     engine::query(session, query).await
+}
+
+/// Reaches a daemon: without one there is nobody to ask, for a pipe is conducted by its own client then.
+pub(super) async fn daemon(entry: &Entry) -> Result<Session, Message> {
+    engine::reach(entry).await?.ok_or_else(|| {
+        Message::new("no daemon runs here that would conduct pipes")
+            .with_help("start one: dpipesd   or ask another: --connect HOST:PORT")
+    })
 }
 
 /// Reads a signal as `kill` does: `USR1`, `SIGUSR1` or `10`.
@@ -91,7 +94,8 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     format!("SIG{name}").parse().map_err(|_| wrong())
 }
 
-fn not_done(pipe: &str, stage: Option<StageNumber>, reason: NotDone) -> Message {
+/// Why nothing was done to a pipe, with a next step.
+pub(super) fn not_done(pipe: &str, stage: Option<StageNumber>, reason: NotDone) -> Message {
     let (what, help) = match reason {
         NotDone::NoSuchPipe => (
             format!("no pipe `{pipe}` is conducted here"),
