@@ -109,6 +109,11 @@ pub(crate) enum Command {
     /// Show the pipes that the entry conducts
     #[command(after_help = "Examples:\n  dpipes ps\n  dpipes ps -a --json")]
     Ps(PsArgs),
+    /// Watch the pipes that run: what they move, and what holds them up
+    #[command(
+        after_help = "Examples:\n  dpipes top --cluster\n  dpipes top --count 2 --interval 500ms | cat\n\nKeys: h shows them"
+    )]
+    Top(TopArgs),
     /// Show what is known of one pipe
     #[command(
         after_help = "Examples:\n  dpipes inspect 01JD9S3V8Y6Q4T2R0P5N7M9K1H\n  dpipes inspect --json M9K1H"
@@ -358,6 +363,26 @@ pub(crate) struct PsArgs {
     /// What all queries take.
     #[command(flatten)]
     pub query: QueryArgs,
+}
+
+/// `dpipes top`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Show those of every node, not only of the entry
+    #[arg(long)]
+    pub cluster: bool,
+    /// How often to look
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::top::interval)]
+    pub interval: Period,
+    /// Print lines, as where there is no terminal
+    #[arg(long)]
+    pub plain: bool,
+    /// Print lines, and end after having looked this many times
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// How the entry is found.
+    #[command(flatten)]
+    pub entry: EntryArgs,
 }
 
 /// `dpipes inspect`.

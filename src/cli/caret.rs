@@ -69,6 +69,16 @@ impl Message {
         }
     }
 
+    /// The title and the next step, for where there is one line. Control characters are shown escaped.
+    pub(crate) fn line(&self) -> String {
+        let help = self.help.iter().map(|help| format!("; {help}"));
+        printable(
+            &std::iter::once(self.title.clone())
+                .chain(help)
+                .collect::<String>(),
+        )
+    }
+
     /// Lays it out; with `styled`, in colour. Control characters are shown escaped: parts of the text come from other machines.
     pub(crate) fn render(&self, styled: bool) -> String {
         if let Some(drawn) = &self.drawn {

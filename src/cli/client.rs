@@ -13,7 +13,7 @@ use super::{
     doctor, engine, exit, lab, manual, pipes,
     render::{json, text::plural},
     run::{self, Context},
-    topics, words,
+    top, topics, words,
 };
 use crate::{
     config::{ClientFile, ConfigError, Surroundings},
@@ -149,6 +149,7 @@ async fn with_configuration(context: &Context, command: Command) -> u8 {
             asked(context, &args.query, query).await
         }
         Command::Ps(args) => pipes::ps(context, &args).await,
+        Command::Top(args) => top::run(context, &args).await,
         Command::Inspect(args) => pipes::inspect(context, &args).await,
         Command::Kill(args) => pipes::kill(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,

@@ -31,6 +31,7 @@ pub(crate) mod render;
 mod run;
 mod serve;
 mod telemetry;
+mod top;
 mod topics;
 mod words;
 
@@ -42,11 +43,12 @@ use self::caret::Message;
 const DAEMON_SUBCOMMANDS: [&str; 5] = ["config", "reload", "stop", "status", "healthcheck"];
 
 /// The subcommands, for suggestions.
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 15] = [
     "run",
     "check",
     "nodes",
     "ps",
+    "top",
     "inspect",
     "kill",
     "apps",
@@ -81,15 +83,21 @@ fn say_usage(mut error: clap::Error, subcommands: &[&str]) {
 
 /// Writes what a subcommand was asked for. A reader that has seen enough is no error.
 fn put(text: &str) -> Result<(), Message> {
+    put_more(text).map(|_read| ())
+}
+
+/// Writes what is one of several, and returns whether anybody reads on.
+fn put_more(text: &str) -> Result<bool, Message> {
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Message::new(format!(
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Message::new(format!(
             "cannot write to standard output: {error}"
         ))),
-        _ => Ok(()),
     }
 }
 

@@ -40,4 +40,5 @@ mod rest;
 mod same_as_bash;
 mod soak;
 mod stderr;
+mod top;
 mod zero_configuration;

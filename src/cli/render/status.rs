@@ -44,7 +44,7 @@ pub(crate) fn line(outcome: &Outcome) -> String {
 }
 
 /// How a program ended, in a word.
-pub(super) fn exit_word(end: Exit) -> String {
+pub(crate) fn exit_word(end: Exit) -> String {
     match end {
         Exit::Code(code) => code.to_string(),
         Exit::Signal(number) => format!("{}({})", signal(number), exit::of_signal(number)),

@@ -87,11 +87,27 @@ pub(super) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
 }
 
-fn busy(load: Option<Load>) -> String {
+/// How busy a node is: stages, and how many it takes at most where that is known.
+pub(crate) fn busy(load: Option<Load>) -> String {
     match load {
         None => "-".to_owned(),
         Some(load) if load.capacity == 0 => load.stages.to_string(),
         Some(load) => format!("{}/{}", load.stages, load.capacity),
+    }
+}
+
+/// Whether a node can be used, in a word.
+pub(crate) const fn state_word(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Here => "here",
+        NodeState::Up => "up",
+        NodeState::Unknown => "unknown",
+        NodeState::Draining => "draining",
+        NodeState::Avoided => "avoided",
+        NodeState::Out => "out",
+        NodeState::Absent => "absent",
+        NodeState::Critical => "critical",
+        NodeState::Other => "?",
     }
 }
 
@@ -135,17 +151,7 @@ pub(super) fn list(nodes: &[NodeId]) -> String {
 
 impl Human {
     fn node_row(self, node: &NodeView) -> Vec<String> {
-        let state = match node.state {
-            NodeState::Here => "here",
-            NodeState::Up => "up",
-            NodeState::Unknown => "unknown",
-            NodeState::Draining => "draining",
-            NodeState::Avoided => "avoided",
-            NodeState::Out => "out",
-            NodeState::Absent => "absent",
-            NodeState::Critical => "critical",
-            NodeState::Other => "?",
-        };
+        let state = state_word(node.state);
         let apps = match &node.apps {
             None => "-".to_owned(),
             Some(AppsOffered::Any) => "any".to_owned(),
