@@ -89,8 +89,8 @@ impl Caller {
         if self.standing == Standing::Stranger {
             let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", why_not);
             return Err(problem.help(
-                "send it as `Authorization: Bearer TOKEN`; it stands in the file that `dpipesd config show` names as rest.token-file, by default \
-                 rest-token beside the daemon's socket. The unix socket takes none",
+                "send it as `Authorization: Bearer TOKEN`; it stands in the file of rest.token-file, by default rest-token in the directory of the daemon's \
+                 own socket. A unix socket takes none",
             ));
         }
         Ok(())

@@ -32,15 +32,22 @@ pub use self::{
     settings::RestSettings,
     state::{Described, ReloadRequest, Reloads, reloads},
 };
-use self::{server::Server, state::State};
+use self::{server::Server, state::State, token::Token};
 use crate::daemon::{ListenError, Observer};
+
+/// Addresses that are open for an API.
+#[derive(Debug)]
+pub struct Listening {
+    servers: Vec<Server>,
+    token: Option<Token>,
+    settings: RestSettings,
+}
 
 /// An API that is served.
 #[derive(Debug)]
 pub struct Api {
     state: Arc<State>,
     tasks: TaskTracker,
-    addresses: Vec<String>,
 }
 
 /// Why an API is not served.
@@ -60,20 +67,15 @@ pub enum ApiError {
     },
 }
 
-// === impl Api ===
+// === impl Listening ===
 
-impl Api {
-    /// Listens, and serves until [`Api::close`].
+impl Listening {
+    /// Listens, without an answer to anybody yet.
     ///
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn start(
-        observer: Observer,
-        settings: &RestSettings,
-        described: Described,
-        reloads: Reloads,
-    ) -> Result<Self, ApiError> {
+    pub async fn at(settings: &RestSettings) -> Result<Self, ApiError> {
         let mut servers = Vec::new();
         for listen in &settings.listen {
             servers.push(Server::bind(listen).await?);
@@ -85,32 +87,41 @@ impl Api {
             })?),
             false => None,
         };
+        Ok(Self {
+            servers,
+            token,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Serves until [`Api::close`].
+    #[must_use]
+    pub fn serve(self, observer: Observer, described: Described, reloads: Reloads) -> Api {
+        let Self {
+            servers,
+            token,
+            settings,
+        } = self;
         let addresses: Vec<_> = servers.iter().map(Server::address).collect();
-        let state = Arc::new(State::new(observer, settings, token, described, reloads));
-        let tasks = TaskTracker::new();
-        for server in servers {
-            let router = routes::router(&state);
-            tasks.spawn(server.serve(router, state.clone(), tasks.clone()));
-        }
         info!(addresses = addresses.join(" "), "REST API");
         if settings.has_tcp() && !settings.require_token {
             warn!(
                 "the REST API takes changes over TCP without its token: every user and every program of this machine can run pipes"
             );
         }
-        Ok(Self {
-            state,
-            tasks,
-            addresses,
-        })
+        let state = Arc::new(State::new(observer, settings, token, described, reloads));
+        let tasks = TaskTracker::new();
+        for server in servers {
+            let router = routes::router(&state);
+            tasks.spawn(server.serve(router, state.clone(), tasks.clone()));
+        }
+        Api { state, tasks }
     }
+}
 
-    /// Where it listens, as users write it.
-    #[must_use]
-    pub fn addresses(&self) -> &[String] {
-        &self.addresses
-    }
+// === impl Api ===
 
+impl Api {
     /// Ends it, with the answers that go on.
     pub async fn close(self) {
         self.state.closing().cancel();

@@ -74,14 +74,18 @@ impl Problem {
             }
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let code = serde_json::to_value(&failure).ok();
-        let code = code
-            .as_ref()
-            .and_then(|failure| failure["failure"].as_str());
         let detail = failure::summary(&failure);
         Self {
+            help: failure::next_step(&failure),
+            ..Self::new(status, &code(&failure), detail)
+        }
+        .with(failure)
+    }
+
+    fn with(self, failure: Failure) -> Self {
+        Self {
             failure: Some(Box::new(failure)),
-            ..Self::new(status, code.unwrap_or("failed"), detail)
+            ..self
         }
     }
 
@@ -122,6 +126,12 @@ impl Problem {
         };
         Self::new(status, code, detail)
     }
+}
+
+/// A failure by its name, as in the objects of `dpipes --json`.
+pub(super) fn code(failure: &Failure) -> String {
+    let tagged = serde_json::to_value(failure).unwrap_or_default();
+    tagged["failure"].as_str().unwrap_or("failed").to_owned()
 }
 
 impl IntoResponse for Problem {

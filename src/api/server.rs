@@ -49,7 +49,18 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) enum Server {
     Tcp(TcpListener),
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a socket, which goes with it.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // One that is gone already is as good.
+        let _gone = std::fs::remove_file(&self.0);
+    }
 }
 
 // === impl Server ===
@@ -63,7 +74,7 @@ impl Server {
             }
             Listen::Unix { path, .. } => {
                 let bound = bind_unix(path).await;
-                let bound = bound.map(|listener| Self::Unix(listener, path.clone()));
+                let bound = bound.map(|listener| Self::Unix(listener, SocketFile(path.clone())));
                 (format!("unix:{}", path.display()), bound)
             }
         };
@@ -77,7 +88,7 @@ impl Server {
                 |error| error.to_string(),
                 |address| format!("http://{address}"),
             ),
-            Self::Unix(_, path) => format!("unix:{}", path.display()),
+            Self::Unix(_, file) => format!("unix:{}", file.0.display()),
         }
     }
 
@@ -99,10 +110,6 @@ impl Server {
         tokio::select! {
             () = accepting => {}
             () = state.closing().cancelled() => {}
-        }
-        if let Self::Unix(_, path) = &self {
-            // One that is gone already is as good.
-            let _gone = std::fs::remove_file(path);
         }
     }
 

@@ -73,14 +73,14 @@ impl Described {
 impl State {
     pub(super) fn new(
         observer: Observer,
-        settings: &RestSettings,
+        settings: RestSettings,
         token: Option<Token>,
         described: Described,
         reloads: Reloads,
     ) -> Self {
         Self {
             observer,
-            settings: settings.clone(),
+            settings,
             token,
             described,
             reloads,

@@ -136,7 +136,7 @@ impl From<ApiError> for StartError {
             ApiError::Listen(listen) => Self::cannot_listen(listen),
             ApiError::Token { .. } => Self {
                 message: error.to_string(),
-                status: exit::NO_PERMISSION,
+                status: exit::FAILED,
             },
         }
     }

@@ -15,7 +15,7 @@ use super::{
     process::PidFile,
 };
 use crate::{
-    api::{self, Api, Described, ReloadRequest},
+    api::{self, Described, Listening, ReloadRequest},
     config::{self, Facts, Flags, Loaded, Surroundings},
     daemon::settings::Settings,
 };
@@ -102,14 +102,16 @@ pub(crate) async fn serve(
         warn!("{note}");
     }
     let (settings, watched) = watch::channel(loaded.settings);
+    // Before the daemon, which others would hear of.
+    let listening = match &loaded.rest {
+        Some(rest) => Some(Listening::at(rest).await?),
+        None => None,
+    };
     let daemon = engine::start(watched).await?;
     let described = Described::default();
     described.set(loaded.layers.described());
     let observer = daemon.observer();
-    let api = match &loaded.rest {
-        Some(rest) => Some(Api::start(observer.clone(), rest, described.clone(), reloads).await?),
-        None => None,
-    };
+    let api = listening.map(|api| api.serve(observer.clone(), described.clone(), reloads));
     let addresses = daemon.addresses().to_vec();
     info!(
         addresses = addresses.join(" "),

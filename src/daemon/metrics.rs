@@ -30,6 +30,9 @@ const DURATIONS: [f64; 11] = [
 /// The label of an app that no configuration names.
 const OTHER: &str = "other";
 
+/// How a pipe can end.
+const OUTCOMES: [&str; 3] = ["complete", "failed", "aborted"];
+
 /// The counters of a node.
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -105,6 +108,10 @@ impl Metrics {
             registry,
         };
         this.register();
+        // A counter that is not there before it counts hides its first step.
+        for outcome in OUTCOMES {
+            this.pipes_finished.with_label_values(&[outcome]);
+        }
         this
     }
 
@@ -145,10 +152,11 @@ impl Metrics {
 
     /// A pipe is over.
     pub(super) fn pipe_finished(&self, ending: &Ending) {
+        let [complete, failed, aborted] = OUTCOMES;
         let outcome = match ending {
-            Ending::Complete => "complete",
-            Ending::Failed(Failure::Aborted { .. }) => "aborted",
-            Ending::Failed(_) => "failed",
+            Ending::Complete => complete,
+            Ending::Failed(Failure::Aborted { .. }) => aborted,
+            Ending::Failed(_) => failed,
         };
         self.pipes_finished.with_label_values(&[outcome]).inc();
     }

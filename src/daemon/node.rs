@@ -379,7 +379,9 @@ impl Node {
 
     /// How many sessions are open with nodes, and how many with clients.
     pub(super) fn session_counts(&self) -> (usize, usize) {
-        let open = self.open_sessions();
+        let mut open = self.open_sessions();
+        // Those with itself are none of anybody else.
+        open.retain(|session| session.peer().hello.node.as_ref() != Some(&self.id));
         let is_node = |session: &&Session| session.peer().hello.role == Role::Node;
         let nodes = open.iter().filter(is_node).count();
         (nodes, open.len() - nodes)

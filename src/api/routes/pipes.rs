@@ -18,7 +18,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::known::other_answer;
 use crate::{
-    api::{guard::Caller, problem::Problem, state::State},
+    api::{
+        guard::Caller,
+        problem::{Problem, code},
+        state::State,
+    },
     cli::{pipes::signal, render::failure},
     id::{PipeId, StageNumber},
     wire::message::{NotDone, PipeView, Query, Reply, Silent},
@@ -38,7 +42,7 @@ const STAGES: RangeInclusive<u16> = 1..=1_024;
 pub(super) struct Pipe {
     #[serde(flatten)]
     view: PipeView,
-    /// What failed, on one line.
+    /// What failed, on one line; without the token only its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_text: Option<String>,
 }
@@ -76,7 +80,10 @@ pub(super) struct Wanted {
 #[into_params(parameter_in = Query)]
 pub(super) struct Ending {
     /// The signal for its apps, as `USR1` or `10`; without one the pipe ends as if its client had been killed.
-    #[param(example = "USR1", pattern = "^(SIG)?(HUP|INT|TERM|KILL|USR1|USR2)$")]
+    #[param(
+        example = "USR1",
+        pattern = "^((SIG)?(HUP|INT|QUIT|KILL|USR1|USR2|TERM|CONT|STOP)|[1-9]|[12][0-9]|3[01])$"
+    )]
     signal: Option<String>,
     /// The only stage that gets it, counted from 1. Without a signal it gets SIGTERM.
     #[param(minimum = 1, maximum = 1024)]
@@ -210,11 +217,14 @@ fn not_done(reason: NotDone) -> Problem {
 impl Pipe {
     /// A pipe as somebody may see it.
     pub(super) fn for_caller(mut view: PipeView, caller: &Caller) -> Self {
+        let mut failure_text = view.failure.as_ref().map(failure::summary);
         if !caller.sees_all() {
             let apps = view.stages.iter().map(|stage| stage.app.as_str());
             view.pipeline = apps.collect::<Vec<_>>().join(" | ");
+            view.hide_stderr();
+            // What was refused may be an argument.
+            failure_text = view.failure.take().as_ref().map(code);
         }
-        let failure_text = view.failure.as_ref().map(failure::summary);
         Self { view, failure_text }
     }
 }

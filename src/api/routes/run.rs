@@ -24,7 +24,7 @@ use axum::{
         Extension, FromRequest as _, Query as Parameters, Request, State as Shared,
         rejection::QueryRejection,
     },
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     response::{IntoResponse as _, Response},
 };
 use futures_util::StreamExt as _;
@@ -142,6 +142,11 @@ pub(super) async fn start(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may_change()?;
+    if request.version() < Version::HTTP_11 {
+        let status = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
+        let detail = "over HTTP/1.0 an output that has broken off looks like a whole one";
+        return Err(Problem::new(status, "http-version", detail).help("ask with HTTP/1.1"));
+    }
     let Parameters(in_path) = in_path.map_err(|error| Problem::bad_request(error.body_text()))?;
     let (wanted, input) = match in_path.pipeline {
         Some(pipeline) => {

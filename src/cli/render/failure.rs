@@ -54,6 +54,16 @@ pub(crate) fn summary(failure: &Failure) -> String {
     of_failure(failure, scene).title
 }
 
+/// One next step for whoever sees it, where there is one.
+pub(crate) fn next_step(failure: &Failure) -> Option<String> {
+    let spans = Spans::default();
+    let scene = Scene {
+        source: "",
+        spans: &spans,
+    };
+    of_failure(failure, scene).help
+}
+
 fn of_failure(failure: &Failure, scene: Scene<'_>) -> Message {
     match failure {
         Failure::NoSuchApp {

@@ -44,6 +44,27 @@ pub(super) fn limit(stages: &[StageView], waits: &[Option<Waits>]) -> Option<Lim
     (percent >= LEAST_PERCENT).then_some(Limit { by, percent })
 }
 
+/// What stages have spent their time on in about the same time, as if it had been the same. What a node tells comes at a time of its own.
+pub(super) fn evened(waits: &[Option<Waits>]) -> Vec<Option<Waits>> {
+    let longest = waits.iter().flatten().map(Waits::total_ms).max();
+    let longest = longest.unwrap_or_default();
+    let even = |waits: &Option<Waits>| {
+        let waits = (*waits)?;
+        let total = waits.total_ms();
+        // Of one that has just begun too little is known.
+        let part = |ms: u64| match total {
+            LEAST_MS.. => u64::try_from(u128::from(ms) * u128::from(longest) / u128::from(total)),
+            _ => Ok(ms),
+        };
+        Some(Waits {
+            input_ms: part(waits.input_ms).unwrap_or(u64::MAX),
+            output_ms: part(waits.output_ms).unwrap_or(u64::MAX),
+            work_ms: part(waits.work_ms).unwrap_or(u64::MAX),
+        })
+    };
+    waits.iter().map(even).collect()
+}
+
 /// Stages that kernel pipes join, which are looked at as one.
 struct Group<'a> {
     first: &'a StageView,
@@ -138,6 +159,16 @@ mod tests {
         let spent = [waits(0, 50, 950), waits(960, 40, 0)];
         let stage = StageNumber::FIRST;
         assert_eq!(by(&apart(2), &spent), Some(LimitedBy::Link { stage }));
+    }
+
+    #[test]
+    fn reports_that_come_at_different_times_do_not_make_a_part_smaller() {
+        let spent = [waits(0, 0, 6_000), waits(0, 3_000, 0), waits(5_000, 0, 0)];
+        let found = limit(&apart(3), &evened(&spent)).unwrap();
+        assert_eq!(found.percent, 100);
+        let begun = [waits(0, 0, 6_000), waits(0, 200, 0)];
+        assert_eq!(evened(&begun)[1], begun[1]);
+        assert_eq!(evened(&[None]), [None]);
     }
 
     #[test]

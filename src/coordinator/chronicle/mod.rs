@@ -192,8 +192,8 @@ impl Written {
         if !view.state.is_over() {
             view.elapsed_ms = view.age_ms;
             view.delivered = self.delivered.load(Ordering::Relaxed);
-            let lately = self.flows.iter().map(Flow::lately).collect::<Vec<_>>();
-            view.limit = limit::limit(&view.stages, &lately);
+            let lately: Vec<_> = self.flows.iter().map(Flow::lately).collect();
+            view.limit = limit::limit(&view.stages, &limit::evened(&lately));
         }
         view
     }

@@ -101,6 +101,14 @@ impl Served {
         self.get("/v1/pipes?all=true")["pipes"][0].clone()
     }
 
+    /// The newest pipe whose first stage runs this app.
+    fn newest_of(&self, app: &str) -> Value {
+        let all = self.get("/v1/pipes?all=true");
+        let mut pipes = all["pipes"].as_array().expect("a list").iter();
+        let found = pipes.find(|pipe| pipe["stages"][0]["app"] == app);
+        found.expect("a pipe of that app").clone()
+    }
+
     fn is_running(&self) -> bool {
         self.newest()["state"] == "running"
     }

@@ -126,6 +126,16 @@ fn a_run_that_fails_breaks_its_answer_off() {
 }
 
 #[test]
+fn over_a_protocol_that_cannot_tell_a_part_from_the_whole_nothing_is_run() {
+    let served = Served::new();
+    let refused = served
+        .curl(&["--http1.0", "-X", "POST"], "/v1/pipes?pipeline=seq%203")
+        .run();
+    assert!(refused.text().contains("http-version"), "{refused:?}");
+    assert_eq!(served.get("/v1/pipes?all=true")["pipes"], json!([]));
+}
+
+#[test]
 fn what_nobody_runs_is_a_problem_and_no_pipe() {
     let served = Served::new();
     let post = |path: &str| served.ask_as_operator(&["-X", "POST"], path);

@@ -145,6 +145,21 @@ fn without_the_token_nobody_sees_arguments_or_what_stages_said() {
     let shown = served.ask_as_operator(&[], &path).json();
     assert!(shown["pipeline"].as_str().unwrap().contains("secret-word"));
     assert_eq!(shown["stages"][0]["stderr"], "secret-word\n");
+    // Nor of a pipe that somebody has run over TCP, from the same address.
+    let loud = "@b sh -c 'echo secret-word >&2; kill -9 $$'";
+    served
+        .cluster
+        .dpipes_over_tcp("a", &["-n", loud])
+        .run()
+        .assert_status(137);
+    let refused = ["-n", "--user", "secret-word", "@b true"];
+    served.cluster.dpipes_over_tcp("a", &refused).run();
+    let list = served.ask(&[], "/v1/pipes?all=true");
+    assert_eq!(list.json()["pipes"].as_array().unwrap().len(), 3);
+    assert!(!list.body.contains("secret-word"), "{list:?}");
+    let loud = served.newest_of("sh")["pipe"].as_str().unwrap().to_owned();
+    let shown = served.ask(&[], &format!("/v1/pipes/{loud}"));
+    assert!(!shown.body.contains("secret-word"), "{shown:?}");
 }
 
 #[test]
