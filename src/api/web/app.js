@@ -50,7 +50,7 @@ function selfText({node, version, phase, uptime_ms: uptime, load}) {
 
 function changed() {
 	const wanted = store.connection === 'unauthorized';
-	if (wanted && !asked) askToken('This node wants its token.');
+	if (wanted && !asked) askToken('That is not the token.');
 	asked = wanted;
 	// Many events come between two frames; a page that nobody sees draws nothing.
 	if (!due) requestAnimationFrame(draw);

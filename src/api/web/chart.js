@@ -30,7 +30,7 @@ export function chart(title, key, format) {
 	return {node, draw};
 }
 
-// The next 1, 2 or 5 times a power of ten: a round number for the scale, which rarely changes.
+// The next 1, 2 or 5 times a power of ten, which rarely changes.
 function roundUp(value) {
 	const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
 	return [1, 2, 5, 10].map(times => times * power).find(round => round >= value);

@@ -15,12 +15,12 @@ export function ask(dialog) {
 
 export async function askToken(why) {
 	text($('token-why'), why);
+	// Two may ask at once; what is typed is for both.
+	if (!$('token-dialog').open) $('token').value = '';
 	$('forget-token').hidden = !token();
 	const answer = await ask($('token-dialog'));
-	const given = $('token').value;
-	$('token').value = '';
 	if (answer) {
-		setToken(answer === 'use' ? given : null);
+		setToken(answer === 'use' ? $('token').value : null);
 		connect();
 	}
 	return answer === 'use';

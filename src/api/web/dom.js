@@ -37,7 +37,7 @@ export function name(value, tag = 'bdi') {
 	return h(`${tag}.name`, {title: shown(value)}, value);
 }
 
-// Makes the children of `parent` those of `items`. Those that stay are not rebuilt, so focus and open details survive.
+// Makes the children of `parent` those of `items`. Those that stay keep focus and open details.
 export function keyed(parent, items, keyOf, make) {
 	const wanted = new Map(items.map(item => [keyOf(item), item]));
 	parent.made ??= new Map();
@@ -56,7 +56,7 @@ export function keyed(parent, items, keyOf, make) {
 	}
 }
 
-// Adds a table and gives its body.
+// Gives the body.
 export function table(parent, id, caption, headings) {
 	const body = h('tbody');
 	const heads = headings.map(heading => h('th', {scope: 'col'}, heading));
@@ -80,7 +80,7 @@ export function tableRow(props, heading, cellsOf) {
 	return {node, update};
 }
 
-// All strings in it, without the keys and numbers.
+// All strings in it.
 function words(item) {
 	const json = JSON.stringify(item, (key, value) => (typeof value === 'number' ? undefined : value));
 	return json.replace(/"\w+":/g, '').toLowerCase();

@@ -53,7 +53,7 @@ function make({kind, number, stage}) {
 	};
 }
 
-// Rates differ by factors of thousands, so each factor of ten adds the same.
+// Each factor of ten adds the same.
 function thickness(perSecond) {
 	return perSecond > 100 ? Math.min(10, 1.25 * Math.log10(perSecond) - 1.5) : 1;
 }

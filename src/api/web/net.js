@@ -17,7 +17,7 @@ export async function request(path, options) {
 	if (response.ok) return response;
 	const {status} = response;
 	const {detail, help} = await response.json().catch(() => ({}));
-	throw Object.assign(new Error(`${detail ?? `The server answered ${status}.`} ${help ?? ''}`), {status});
+	throw Object.assign(new Error(`${detail ?? `The server answered ${status}`}. ${help ?? ''}`), {status});
 }
 
 export const json = async path => (await request(path)).json();

@@ -1,14 +1,14 @@
 // View: all pipes.
 
 import {chart} from './chart.js';
-import {attr, h, keyed, makeFilter, name, text} from './dom.js';
+import {attr, h, keyed, makeFilter, text} from './dom.js';
 import {ago, bytes, count, duration, rate, shortId, stateText} from './format.js';
 import {graph} from './graph.js';
 import {elapsedOf, endedAgo, isLive, setCluster, sorted, store} from './store.js';
 
 const ROWS = 200;
 const RECENT_MS = 300_000;
-// A pipeline may be as long as a command line; a row holds what can be seen of it.
+// A row holds what can be seen of a long pipeline.
 const SEEN = 300;
 
 export function openPipes(main) {
@@ -66,14 +66,17 @@ function group(title) {
 }
 
 function makeRow(pipe) {
-	const [state, when, failure] = ['state', 'when', 'failure'].map(part => h(`span.${part}`));
+	const [state, pipeline, when, failure] = ['state', 'name', 'when', 'failure'].map(part => h(`span.${part}`));
 	const stages = isLive(pipe) ? graph('ol.graph') : null;
 	const link = h('a', {href: `#/pipe/${pipe.pipe}`, 'data-row': ''},
-		state, h('span.id', {}, shortId(pipe.pipe)), name(pipe.pipeline.slice(0, SEEN), 'span'), when, failure);
+		state, h('span.id', {}, shortId(pipe.pipe)), pipeline, when, failure);
 	const node = h('li', {'data-pipe': pipe.pipe}, link, stages?.node ?? '');
 	function update(now) {
 		attr(node, 'data-state', now.state);
 		text(state, stateText(now.state));
+		// Without the token it is made of the stages, which come later.
+		text(pipeline, now.pipeline.slice(0, SEEN));
+		pipeline.title = pipeline.textContent;
 		text(when, isLive(now) ? duration(elapsedOf(now)) : `${bytes(now.delivered)} in ${duration(now.elapsed_ms)}, ${ago(endedAgo(now))}`);
 		text(failure, now.failure_text);
 		stages?.update(now);

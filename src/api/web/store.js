@@ -53,7 +53,7 @@ export const endedAgo = pipe => pipe.age_ms + Date.now() - pipe.received - pipe.
 // Rate behind the stage with this number: 0 is the client's input, the last is its output.
 export const linkRate = ({stages}, number) => stages[number - 1]?.rate_out ?? stages[number]?.rate_in;
 
-// Live pipes and finished ones, each the newest first.
+// Each the newest first.
 export function sorted() {
 	const all = [...store.pipes.values()];
 	return {
@@ -108,7 +108,7 @@ function ended(error) {
 	attempt('pipes', async () => {if (error) throw error;});
 }
 
-// A connection that died without a word would stay live for ever; this notices.
+// A connection may die without a word; this notices.
 async function askSelf() {
 	const error = await attempt('self', async () => {store.self = await json('/v1/self');});
 	if (error && !error.status && isConnected()) connect();
@@ -138,7 +138,7 @@ export function setCluster(cluster) {
 	connect();
 }
 
-// Takes a point of the charts; they have a gap where nothing is heard.
+// Takes a point of the charts.
 export function sample() {
 	if (!isConnected()) return;
 	const {live, finished} = sorted();
