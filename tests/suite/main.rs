@@ -17,6 +17,7 @@ mod containers;
 mod corpora;
 mod costs;
 mod daemon;
+mod dashboard;
 mod deploy;
 mod discovery;
 mod docs;

@@ -22,7 +22,7 @@ pub(crate) use self::{
     invocation::{Invocation, Run, Running},
     local::Local,
     oracle::{Runner, bash},
-    patience::{heavy, holds_within, patience, pause},
+    patience::{Heavy, heavy, holds_within, patience, pause},
     scratch::Scratch,
 };
 pub(crate) use rustix::process::Signal;
