@@ -25,6 +25,12 @@ servers:
     testbed/unpack-deb.sh bullseye consul target/servers/consul
     testbed/unpack-deb.sh bookworm etcd-server target/servers/etcd
     testbed/unpack-deb.sh bookworm etcd-client target/servers/etcdctl
+    testbed/unpack-deb.sh bookworm prometheus target/servers/promtool
+
+# Judge the REST API by docs/openapi.json: thousands of requests, right ones and wrong ones, of a daemon of its own.
+api:
+    cargo build --release --bin dpipesd
+    testbed/check-api.sh
 
 # Build the documentation and fail on a broken link.
 doc:
