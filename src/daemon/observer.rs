@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{listener, node::Node, orders, query};
 use crate::{
-    id::{NodeId, PipeId},
+    id::{NodeId, PipeId, StageNumber},
     transport::{PeerAddress, Session},
     wire::message::{Load, Phase, PipeView, Query, Reply, Role},
 };
@@ -45,6 +45,18 @@ impl Observer {
     /// The answer that `asker` gets to a query.
     pub async fn ask(&self, asker: &PeerAddress, query: Query) -> Reply {
         query::reply(&self.node, asker, query).await
+    }
+
+    /// Ends a pipe, or sends its apps a signal, as `asker` may, who is called `by` where it is told.
+    #[must_use]
+    pub fn kill(
+        &self,
+        (asker, by): (&PeerAddress, &str),
+        pipe: &str,
+        signal: Option<i32>,
+        stage: Option<StageNumber>,
+    ) -> Reply {
+        orders::kill(&self.node, (asker, by), pipe, signal, stage)
     }
 
     /// The pipes that this node conducts, the newest first and `most` at most, with `over` also those of the last hour, and how many more there

@@ -74,10 +74,10 @@ pub(super) fn stages(node: &Node) -> Reply {
     Reply::Stages { stages, left_out }
 }
 
-/// Ends a pipe, or sends its apps a signal, for whoever is at `asker`.
+/// Ends a pipe, or sends its apps a signal, for whoever is at `asker`, who is called `by` where it is told.
 pub(super) fn kill(
     node: &Node,
-    asker: &PeerAddress,
+    (asker, by): (&PeerAddress, &str),
     name: &str,
     signal: Option<i32>,
     stage: Option<StageNumber>,
@@ -97,10 +97,10 @@ pub(super) fn kill(
         let order = match signal {
             Some(signal) => Order::Signal { signal, stage },
             None => Order::End {
-                reason: format!("killed by {asker}"),
+                reason: format!("killed by {by}"),
             },
         };
-        info!(pipe = %view.pipe, %asker, ?order, "order for a pipe");
+        info!(pipe = %view.pipe, by, ?order, "order for a pipe");
         if node.runs().order(view.pipe, order) {
             Ok(view.pipe)
         } else {

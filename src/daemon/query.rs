@@ -43,7 +43,7 @@ pub(super) async fn reply(node: &Arc<Node>, asker: &PeerAddress, query: Query) -
             pipe,
             signal,
             stage,
-        } => orders::kill(node, asker, &pipe, signal, stage),
+        } => orders::kill(node, (asker, &asker.to_string()), &pipe, signal, stage),
         Query::State => Reply::State(people::itself(node)),
         Query::Unknown => Reply::Unsupported,
     }

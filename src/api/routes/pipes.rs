@@ -190,12 +190,11 @@ pub(super) async fn end(
         return Err(Problem::bad_request("stage: 1 to 1024 will do"));
     }
     let signal = signal.or_else(|| ending.stage.map(|_| Signal::SIGTERM));
-    let query = Query::Kill {
-        pipe,
-        signal: signal.map(|signal| signal as i32),
-        stage: ending.stage.map(StageNumber::new),
-    };
-    match state.observer.ask(&caller.asker(), query).await {
+    let by = format!("{} over the REST API", caller.address);
+    let signal = signal.map(|signal| signal as i32);
+    let stage = ending.stage.map(StageNumber::new);
+    let asker = (&caller.asker(), by.as_str());
+    match state.observer.kill(asker, &pipe, signal, stage) {
         Reply::Killed { pipe } => Ok((StatusCode::ACCEPTED, Json(Told { pipe }))),
         Reply::NotDone { reason } => Err(not_done(reason)),
         _ => Err(other_answer()),

@@ -67,7 +67,10 @@ fn a_running_pipe_is_told_with_its_stages_and_ends_when_it_is_told_to() {
     let over = served.get(&path);
     assert_eq!(over["state"], "failed");
     assert!(
-        over["failure_text"].as_str().unwrap().contains("killed by"),
+        over["failure_text"]
+            .as_str()
+            .unwrap()
+            .contains("over the REST API"),
         "{over}"
     );
 }
