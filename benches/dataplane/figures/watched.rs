@@ -12,7 +12,7 @@ use std::{
 use super::GIBIBYTE;
 use crate::{
     hop::{CPU, Load, METRICS, RATE, through_dpipes},
-    kit::{Cluster, Runner, free_port, processes},
+    kit::{Cluster, Runner, eventually, free_port, processes},
     measure::{
         contest::{Contest, Must, Side},
         series::rounds,
@@ -33,7 +33,7 @@ const SCRAPE_EVERY: Duration = Duration::from_millis(500);
 const OVER: usize = 10_000;
 const LIVE: usize = 500;
 
-/// Clients that run the first of them at one time.
+/// Clients that begin, and run the first of them, at one time.
 const CLIENTS: usize = 4;
 
 /// A cluster whose node `a` serves the API, at this port and at a socket.
@@ -126,9 +126,17 @@ pub(super) fn many_listed() -> Vec<Contest> {
     let node = cluster.node("a").pid();
     let socket = cluster.scratch().root().join("api.sock");
     let before = processes::resident(node);
-    let sleeping: Vec<_> = (0..LIVE)
-        .map(|_| cluster.dpipes(&["-n", "sleep 3600"]).spawn())
-        .collect();
+    let mut sleeping = Vec::new();
+    while sleeping.len() < LIVE {
+        // Not all at once: a daemon shakes hands with 64 at a time.
+        for _ in 0..CLIENTS {
+            sleeping.push(cluster.dpipes(&["-n", "sleep 3600"]).spawn());
+        }
+        eventually!(
+            cluster.node("a").apps().len() + cluster.node("b").apps().len() >= sleeping.len(),
+            "they sleep"
+        );
+    }
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {

@@ -15,6 +15,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinHandle},
+    time::timeout,
 };
 use tracing::debug;
 use utoipa::{IntoParams, ToSchema};
@@ -51,6 +53,9 @@ const PIECES: usize = 2;
 
 /// Things that are told while the run goes on and wait to be looked at.
 const EVENTS: usize = 64;
+
+/// How long a document may take to come: as long as the head of its request.
+const DOCUMENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Longest time limit, in milliseconds: a year.
 const MOST_MS: u64 = 366 * 24 * 3_600 * 1_000;
@@ -129,10 +134,12 @@ pub(super) struct Agreed {
         )),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The document does not come", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The document is too long", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Nobody runs that", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Nobody can now", body = Problem, content_type = "application/problem+json"),
+        (status = 505, description = "It is asked for over HTTP/1.0", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn start(
     Shared(state): Shared<Arc<State>>,
@@ -199,6 +206,7 @@ pub(super) async fn start(
     (status = 200, description = "Every node has agreed", body = Agreed),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 408, description = "The document does not come", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The document is too long", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "Nobody runs that", body = Problem, content_type = "application/problem+json"),
@@ -225,9 +233,13 @@ pub(super) async fn check(
     }
 }
 
-/// Reads a document of some length at most.
+/// Reads a document of some length at most, which is there within some time.
 async fn document(request: Request) -> Result<Wanted, Problem> {
-    let read = Json::<Wanted>::from_request(request, &()).await;
+    let read = timeout(DOCUMENT_WITHIN, Json::<Wanted>::from_request(request, &())).await;
+    let read = read.map_err(|_| {
+        let detail = format!("the document did not come within {DOCUMENT_WITHIN:?}");
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail)
+    })?;
     let Json(wanted): Json<Wanted> = read.map_err(|error| {
         // What the document lacks is as wrong as what it cannot be.
         let status = match error.status() {

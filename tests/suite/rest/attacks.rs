@@ -296,6 +296,12 @@ fn who_does_not_come_to_the_point_is_cut_off() {
     let mut answer = Vec::new();
     let _closed = idle.read_to_end(&mut answer);
     assert!(began.elapsed() < PATIENCE, "it was cut off");
+    let slow = format!(
+        "POST /v1/check HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"pipe",
+        served.token()
+    );
+    assert!(send(&served, slow.as_bytes()).contains("too-slow"));
     is_well(&served);
 }
 
