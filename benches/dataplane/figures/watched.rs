@@ -12,7 +12,7 @@ use std::{
 use super::GIBIBYTE;
 use crate::{
     hop::{CPU, Load, METRICS, RATE, through_dpipes},
-    kit::{Cluster, Runner, eventually, free_port, processes},
+    kit::{Cluster, Runner, eventually, free_port, pause, processes},
     measure::{
         contest::{Contest, Must, Side},
         series::rounds,
@@ -102,7 +102,7 @@ fn while_watched<T>(port: u16, work: impl FnOnce() -> T) -> T {
                 let mut answer = Vec::new();
                 let read = ask(port, "/metrics").read_to_end(&mut answer);
                 read.expect("metrics");
-                thread::sleep(SCRAPE_EVERY);
+                pause(SCRAPE_EVERY);
             }
         });
         let done = work();
