@@ -173,7 +173,7 @@ fn the_stage_that_holds_a_pipe_up_is_marked_in_the_list_and_on_its_page() {
         "nothing else is marked"
     );
     page.shows("[data-state=running] .name", "cat | sh | cat");
-    page.shows("[data-state=failed] .failure", "no-such-app-anywhere");
+    page.shows("[data-state=failed] .failure", "refused");
     dashboard.picture("pipes");
     dashboard.open_pipe();
     page.shows("#graph [data-stage=\"2\"][data-limits]", "limits ");
