@@ -151,6 +151,12 @@ impl Runs {
         self.chronicle.find(name)
     }
 
+    /// The run of this pipe, also if it was over within the last hour, with who asked for it.
+    #[must_use]
+    pub fn get(&self, pipe: PipeId) -> Option<(PipeView, PeerAddress)> {
+        self.chronicle.get(pipe)
+    }
+
     /// Where what becomes of runs is written down.
     pub(super) const fn chronicle(&self) -> &Chronicle {
         &self.chronicle

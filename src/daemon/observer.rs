@@ -2,9 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use rustix::process::geteuid;
 use tokio::{net::UnixListener, sync::broadcast};
-use tokio_util::sync::CancellationToken;
 
 use super::{listener, node::Node, orders, query};
 use crate::{
@@ -71,11 +69,8 @@ impl Observer {
     /// One of them, as `asker` may see it.
     #[must_use]
     pub fn pipe(&self, asker: &PeerAddress, pipe: PipeId) -> Option<PipeView> {
-        let (mut view, owner) = self.node.runs().find(&pipe.to_string()).pop()?;
-        if !orders::may(asker, &owner, geteuid().as_raw()) {
-            view.hide_stderr();
-        }
-        Some(view)
+        let found = self.node.runs().get(pipe)?;
+        Some(orders::shown_to(asker, found))
     }
 
     /// The pipes of which something changes from now on.
@@ -114,12 +109,6 @@ impl Observer {
     /// Notes that the configuration was to be read again, and was wrong.
     pub fn note_reload_failed(&self) {
         self.node.metrics().reload_failed();
-    }
-
-    /// Cancelled when its last pipe has ended and it leaves.
-    #[must_use]
-    pub fn ending(&self) -> CancellationToken {
-        self.node.ending_token().clone()
     }
 }
 

@@ -58,14 +58,20 @@ pub(super) async fn pipes(node: &Arc<Node>, over: bool, cluster: bool) -> Reply 
 /// One pipe, for whoever is at `asker`. What its stages said is for those alone who may end it.
 pub(super) fn pipe(node: &Node, asker: &PeerAddress, name: &str) -> Reply {
     match the_one(node, name) {
-        Ok((mut view, owner)) => {
-            if !may(asker, &owner, geteuid().as_raw()) {
-                view.hide_stderr();
-            }
-            Reply::Pipe(view)
-        }
+        Ok(found) => Reply::Pipe(shown_to(asker, found)),
         Err(reason) => Reply::NotDone { reason },
     }
+}
+
+/// A pipe as whoever is at `asker` may see it, given who asked for it.
+pub(super) fn shown_to(
+    asker: &PeerAddress,
+    (mut view, owner): (PipeView, PeerAddress),
+) -> PipeView {
+    if !may(asker, &owner, geteuid().as_raw()) {
+        view.hide_stderr();
+    }
+    view
 }
 
 /// The stages that run here.
@@ -125,7 +131,7 @@ fn the_one(node: &Node, name: &str) -> Result<(PipeView, PeerAddress), NotDone> 
 
 /// Whether somebody may do something to a pipe, where `own` is the user that the daemon runs as. As with processes it takes the same user, or
 /// root; over TCP nobody has a name, so the same address has to do.
-pub(super) fn may(asker: &PeerAddress, owner: &PeerAddress, own: u32) -> bool {
+fn may(asker: &PeerAddress, owner: &PeerAddress, own: u32) -> bool {
     match (asker, owner) {
         (PeerAddress::InProcess, _) => true,
         (PeerAddress::Unix { uid, .. }, _) if *uid == 0 || *uid == own => true,

@@ -140,27 +140,41 @@ impl Chronicle {
     /// The runs whose pipes' names begin or end like this, two at most, and who asked for each.
     pub(super) fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
         let name = name.to_ascii_uppercase();
-        let whole: Option<PipeId> = name.parse().ok();
+        if let Ok(pipe) = name.parse() {
+            return self.get(pipe).into_iter().collect();
+        }
         let mut book = self.book();
         book.forget();
-        let is_meant = |run: &&Written| match whole {
-            Some(pipe) => run.view.pipe == pipe,
-            None => {
-                let full = run.view.pipe.to_string();
-                full.starts_with(&name) || full.ends_with(&name)
-            }
+        let is_meant = |run: &&Written| {
+            let full = run.view.pipe.to_string();
+            full.starts_with(&name) || full.ends_with(&name)
         };
         let past = book.over.iter().map(AsRef::as_ref);
         let all = book.live.values().chain(past);
-        all.filter(is_meant)
-            .take(2)
-            .map(|run| (run.now(), run.owner.clone()))
-            .collect()
+        all.filter(is_meant).take(2).map(Written::shown).collect()
+    }
+
+    /// The run of this pipe, and who asked for it. One that goes on is found at once, one that is over is looked for.
+    pub(super) fn get(&self, pipe: PipeId) -> Option<(PipeView, PeerAddress)> {
+        let mut book = self.book();
+        book.forget();
+        let past = || book.over.iter().rev().map(AsRef::as_ref);
+        let is_meant = |run: &&Written| run.view.pipe == pipe;
+        let run = book.live.get(&pipe).or_else(|| past().find(is_meant));
+        run.map(Written::shown)
     }
 
     /// The names of runs that change from now on.
     pub(super) fn follow(&self) -> broadcast::Receiver<PipeId> {
         self.changes.subscribe()
+    }
+
+    /// Writes something down about a run that goes on.
+    fn with(&self, pipe: PipeId, change: impl FnOnce(&mut Written)) {
+        if let Some(run) = self.book().live.get_mut(&pipe) {
+            change(run);
+        }
+        self.changed(pipe);
     }
 
     fn changed(&self, pipe: PipeId) {
@@ -196,6 +210,10 @@ impl Written {
             view.limit = limit::limit(&view.stages, &limit::evened(&lately));
         }
         view
+    }
+
+    fn shown(&self) -> (PipeView, PeerAddress) {
+        (self.now(), self.owner.clone())
     }
 
     /// Writes down how it ended.
@@ -260,7 +278,7 @@ impl Book {
             };
             self.bare += 1;
             self.tails -= tail::length(&run.view);
-            tail::clear(&mut Arc::make_mut(run).view);
+            Arc::make_mut(run).view.hide_stderr();
         }
     }
 }

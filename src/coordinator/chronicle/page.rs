@@ -117,10 +117,7 @@ impl Page {
     }
 
     fn with(&self, change: impl FnOnce(&mut Written)) {
-        if let Some(run) = self.chronicle.book().live.get_mut(&self.pipe) {
-            change(run);
-        }
-        self.chronicle.changed(self.pipe);
+        self.chronicle.with(self.pipe, change);
     }
 }
 

@@ -37,12 +37,11 @@ impl Tail {
     pub(in crate::coordinator) fn push(&mut self, bytes: &[u8]) {
         keep_last(&mut self.last, bytes);
         let text = String::from_utf8_lossy(&self.last).into_owned();
-        if let Some(run) = self.chronicle.book().live.get_mut(&self.pipe)
-            && let Some(stage) = run.view.stages.get_mut(self.stage.index())
-        {
-            stage.stderr = text;
-        }
-        self.chronicle.changed(self.pipe);
+        self.chronicle.with(self.pipe, |run| {
+            if let Some(stage) = run.view.stages.get_mut(self.stage.index()) {
+                stage.stderr = text;
+            }
+        });
     }
 }
 
@@ -56,13 +55,6 @@ fn keep_last(last: &mut Vec<u8>, bytes: &[u8]) {
 /// Bytes that a run has of it.
 pub(super) fn length(view: &PipeView) -> usize {
     view.stages.iter().map(|stage| stage.stderr.len()).sum()
-}
-
-/// Forgets those of a run.
-pub(super) fn clear(view: &mut PipeView) {
-    for stage in &mut view.stages {
-        stage.stderr = String::new();
-    }
 }
 
 #[cfg(test)]
