@@ -26,11 +26,11 @@ use tokio::{
     time::sleep,
 };
 
-use super::{known::other_answer, pipes::Pipe};
+use super::pipes::{Pipe, find};
 use crate::{
     api::{guard::Caller, problem::Problem, state::State, unstuck::Patience},
     id::PipeId,
-    wire::message::{Query, Reply},
+    wire::message::PipeView,
 };
 
 /// How long changes are gathered before they are told: an eye sees no more.
@@ -73,15 +73,7 @@ pub(super) async fn of_one(
     Extension(patience): Extension<Patience>,
     Path(pipe): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let pipe = match state
-        .observer
-        .ask(&caller.asker(), Query::Pipe { pipe })
-        .await
-    {
-        Reply::Pipe(view) => view.pipe,
-        Reply::NotDone { reason } => return Err(Problem::of_not_done(reason)),
-        _ => return Err(other_answer()),
-    };
+    let pipe = find(&state, &caller, pipe).await?.pipe;
     let follower = Follower::new(&state, caller, Some(pipe))?;
     patience.bear();
     Ok(follower.tell())
@@ -163,15 +155,17 @@ impl Follower {
 
     /// Who tells, and what runs now.
     fn at_first(&mut self) -> Vec<Event> {
-        let (live, _) = self.state.observer.pipes(false, MOST_AT_FIRST);
-        let names: BTreeSet<_> = match self.only {
-            Some(only) => [only].into(),
-            None => live.iter().map(|view| view.pipe).collect(),
-        };
         let hello =
             json!({ "node": self.state.observer.node(), "version": env!("CARGO_PKG_VERSION") });
         let mut events = vec![Event::default().event("hello").data(hello.to_string())];
-        events.extend(self.pipes(names));
+        match self.only {
+            Some(only) => events.extend(self.pipes([only].into())),
+            None => {
+                let (live, _) = self.state.observer.pipes(false, MOST_AT_FIRST);
+                // The oldest first, as they began.
+                events.extend(live.into_iter().rev().filter_map(|view| self.event(view)));
+            }
+        }
         events
     }
 
@@ -213,13 +207,15 @@ impl Follower {
             } else {
                 view.hide_stderr();
             }
-            let pipe = Pipe::for_caller(view, &self.caller);
-            // It is made of strings, numbers and lists.
-            if let Ok(event) = Event::default().event("pipe").json_data(pipe) {
-                events.push(event);
-            }
+            events.extend(self.event(view));
         }
         events
+    }
+
+    fn event(&self, view: PipeView) -> Option<Event> {
+        let pipe = Pipe::for_caller(view, &self.caller);
+        // It is made of strings, numbers and lists.
+        Event::default().event("pipe").json_data(pipe).ok()
     }
 }
 

@@ -154,12 +154,19 @@ pub(super) async fn one(
     Extension(caller): Extension<Caller>,
     Path(pipe): Path<String>,
 ) -> Result<Json<Pipe>, Problem> {
-    match state
-        .observer
-        .ask(&caller.asker(), Query::Pipe { pipe })
-        .await
-    {
-        Reply::Pipe(view) => Ok(Json(Pipe::for_caller(view, &caller))),
+    let view = find(&state, &caller, pipe).await?;
+    Ok(Json(Pipe::for_caller(view, &caller)))
+}
+
+/// The pipe of which a name was given, or a part of it.
+pub(super) async fn find(
+    state: &State,
+    caller: &Caller,
+    pipe: String,
+) -> Result<PipeView, Problem> {
+    let query = Query::Pipe { pipe };
+    match state.observer.ask(&caller.asker(), query).await {
+        Reply::Pipe(view) => Ok(view),
         Reply::NotDone { reason } => Err(not_done(reason)),
         _ => Err(other_answer()),
     }

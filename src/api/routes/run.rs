@@ -14,7 +14,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -165,8 +165,8 @@ pub(super) async fn start(
             (wanted, Some(request.into_body()))
         }
         None => {
-            let wanted = document(request).await?;
-            let input = wanted.stdin.clone().map(Body::from);
+            let mut wanted = document(request).await?;
+            let input = wanted.stdin.take().map(Body::from);
             (wanted, input)
         }
     };
@@ -175,19 +175,12 @@ pub(super) async fn start(
     let (send_output, output) = mpsc::channel(PIECES);
     let input = input.unwrap_or_default();
     let (mut running, events) = Running::start(session, request, input, send_output);
-    let outcome = match running.answered(events).await? {
-        Answered::Agreed => None,
-        Answered::Over(outcome) => match outcome.ending {
-            Ending::Failed(failure) => return Err(Problem::of_failure(failure)),
-            Ending::Complete => Some(outcome),
-        },
-    };
+    running.agreed(events).await?;
     // It runs, and what it writes may take its time.
     patience.bear();
     let body = Output {
         pieces: output,
         running: Some(running),
-        outcome,
     };
     let mut response = Body::new(body).into_response();
     let headers = response.headers_mut();
@@ -297,14 +290,6 @@ struct Running {
     feeding: AbortHandle,
 }
 
-/// How far a run has come once its nodes have answered.
-enum Answered {
-    /// All of them have agreed, and it goes on.
-    Agreed,
-    /// It is over.
-    Over(Outcome),
-}
-
 // === impl Running ===
 
 impl Running {
@@ -334,15 +319,18 @@ impl Running {
         (Self { task, feeding }, events)
     }
 
-    /// Waits until every node has agreed, or the run is over.
-    async fn answered(&mut self, mut events: mpsc::Receiver<Event>) -> Result<Answered, Problem> {
+    /// Waits until every node has agreed. A run that is over before that is a problem.
+    async fn agreed(&mut self, mut events: mpsc::Receiver<Event>) -> Result<(), Problem> {
         while let Some(event) = events.recv().await {
             if matches!(event, Event::Agreed(..)) {
                 tokio::spawn(ignore(events));
-                return Ok(Answered::Agreed);
+                return Ok(());
             }
         }
-        Ok(Answered::Over(self.report().await?.outcome))
+        match self.report().await?.outcome.ending {
+            Ending::Failed(failure) => Err(Problem::of_failure(failure)),
+            Ending::Complete => Err(internal("the run is complete, and nobody has agreed to it")),
+        }
     }
 
     /// Waits until it is over.
@@ -385,8 +373,6 @@ struct Output {
     pieces: mpsc::Receiver<Bytes>,
     /// Until its end has been told.
     running: Option<Running>,
-    /// Where it is known already.
-    outcome: Option<Outcome>,
 }
 
 // === impl Output ===
@@ -403,28 +389,15 @@ impl HttpBody for Output {
         let Some(running) = &mut this.running else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(piece) = this.pieces.poll_recv(context)
-            && let Some(piece) = piece
-        {
+        // The run holds the other end until it is over, so that nothing comes behind the last piece.
+        if let Some(piece) = ready!(this.pieces.poll_recv(context)) {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let outcome = match this.outcome.take() {
-            Some(outcome) => outcome,
-            None => {
-                let task = Pin::new(&mut running.task);
-                let report = std::task::ready!(Future::poll(task, context));
-                match report {
-                    Ok(Ok(report)) => report.outcome,
-                    Ok(Err(error)) => broken(&error.to_string()),
-                    Err(error) => broken(&error.to_string()),
-                }
-            }
+        let outcome = match ready!(Pin::new(&mut running.task).poll(context)) {
+            Ok(Ok(report)) => report.outcome,
+            Ok(Err(error)) => broken(&error.to_string()),
+            Err(error) => broken(&error.to_string()),
         };
-        // What it wrote last has come before it was over.
-        if let Poll::Ready(Some(piece)) = this.pieces.poll_recv(context) {
-            this.outcome = Some(outcome);
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
         this.running = None;
         Poll::Ready(Some(end(&outcome)))
     }
