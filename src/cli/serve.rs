@@ -109,9 +109,12 @@ pub(crate) async fn serve(
     };
     let daemon = engine::start(watched).await?;
     let described = Described::default();
-    described.set(loaded.layers.described());
     let observer = daemon.observer();
-    let api = listening.map(|api| api.serve(observer.clone(), described.clone(), reloads));
+    let api = listening.map(|api| {
+        described.set(loaded.layers.described());
+        api.serve(observer.clone(), described.clone(), reloads)
+    });
+    let is_described = api.is_some();
     let addresses = daemon.addresses().to_vec();
     info!(
         addresses = addresses.join(" "),
@@ -127,7 +130,9 @@ pub(crate) async fn serve(
         || {
             let loaded = reloader.load();
             match &loaded {
-                Ok(loaded) => described.set(loaded.layers.described()),
+                // A long configuration takes a while to lay out, and nobody else sees it.
+                Ok(loaded) if is_described => described.set(loaded.layers.described()),
+                Ok(_) => {}
                 Err(_) => observer.note_reload_failed(),
             }
             loaded.map(|loaded| loaded.settings)

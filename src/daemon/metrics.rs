@@ -130,14 +130,14 @@ impl Metrics {
         for collector in all {
             made(self.registry.register(collector));
         }
-        let process = ProcessCollector::for_self();
-        made(self.registry.register(Box::new(process)));
     }
 
     /// All that is counted, and how the node is now, in the text format of Prometheus.
     pub(super) fn text(&self, node: &Node) -> String {
         let now = Registry::new();
         gauges(node, &now);
+        // It looks into /proc, which a client with an entry of its own need not do at its start.
+        made(now.register(Box::new(ProcessCollector::for_self())));
         let mut text = String::new();
         for registry in [&self.registry, &now] {
             made(TextEncoder::new().encode_utf8(&registry.gather(), &mut text));
