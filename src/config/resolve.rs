@@ -309,14 +309,19 @@ fn listen(addresses: Vec<Address>, surroundings: &Surroundings) -> Vec<Listen> {
         path: surroundings.default_socket(),
         required: false,
     };
-    let asked = addresses.into_iter().map(|address| match address {
+    let asked = addresses.into_iter().map(asked);
+    asked.chain((!has_unix).then_some(own)).collect()
+}
+
+/// An address that somebody has asked for, and that has to be opened.
+pub(super) fn asked(address: Address) -> Listen {
+    match address {
         Address::Tcp(address) => Listen::Tcp(address),
         Address::Unix(path) => Listen::Unix {
             path,
             required: true,
         },
-    });
-    asked.chain((!has_unix).then_some(own)).collect()
+    }
 }
 
 fn rules(apps: Option<Apps>, run: Run) -> Result<Rules, ConfigError> {

@@ -4,8 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{error::ConfigError, paths::Surroundings, value::Address};
-use crate::{api::RestSettings, daemon::settings::Listen};
+use super::{error::ConfigError, paths::Surroundings, resolve, value::Address};
+use crate::api::RestSettings;
 
 /// `rest:`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,16 +58,9 @@ pub(super) fn settings(
             });
         }
     }
-    let listen = listen.into_iter().map(|address| match address {
-        Address::Tcp(address) => Listen::Tcp(address),
-        Address::Unix(path) => Listen::Unix {
-            path,
-            required: true,
-        },
-    });
     let in_runtime_dir = || surroundings.default_socket().with_file_name("rest-token");
     Ok(Some(RestSettings {
-        listen: listen.collect(),
+        listen: listen.into_iter().map(resolve::asked).collect(),
         ui: rest.ui.unwrap_or(true),
         metrics: rest.metrics.unwrap_or(true),
         token_file: rest.token_file.unwrap_or_else(in_runtime_dir),
