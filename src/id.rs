@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 use ulid::Ulid;
 use utoipa::ToSchema;
@@ -16,8 +16,8 @@ pub struct PipeId(Ulid);
 /// The name of a node: what its daemon calls itself and what the registry lists.
 ///
 /// 1 to 63 bytes of letters, digits, `.`, `_`, `+`, `-` and `[`, which every registry can carry.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
 #[schema(value_type = String, example = "node-a", pattern = "^[A-Za-z0-9._+\\-\\[]{1,63}$")]
 pub struct NodeId(String);
 
@@ -137,9 +137,9 @@ impl TryFrom<String> for NodeId {
     }
 }
 
-impl From<NodeId> for String {
-    fn from(node: NodeId) -> Self {
-        node.0
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -5,13 +5,16 @@
     reason = "what the macro of utoipa makes of `params`"
 )]
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{convert::Infallible, iter, ops::RangeInclusive, sync::Arc};
 
 use axum::{
     Json,
+    body::Body,
     extract::{Extension, Path, Query as Parameters, State as Shared, rejection::QueryRejection},
-    http::StatusCode,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
+use futures_util::stream;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -33,6 +36,9 @@ const USUAL: usize = 100;
 
 /// Pipes in one answer at most: all that a node remembers, and those that run.
 const MOST: usize = 20_000;
+
+/// Bytes of a list that are written at a time. All that a node remembers takes megabytes, which need not be held at once.
+const PIECE: usize = 64 << 10;
 
 /// Numbers that a stage can have.
 const STAGES: RangeInclusive<u16> = 1..=1_024;
@@ -106,7 +112,7 @@ pub(super) async fn list(
     Shared(state): Shared<Arc<State>>,
     Extension(caller): Extension<Caller>,
     wanted: Result<Parameters<Wanted>, QueryRejection>,
-) -> Result<Json<Pipes>, Problem> {
+) -> Result<Response, Problem> {
     let Parameters(wanted) = wanted.map_err(|error| Problem::bad_request(error.body_text()))?;
     let limit = wanted.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
@@ -133,12 +139,43 @@ pub(super) async fn list(
     pipes.truncate(limit);
     let shown = pipes
         .into_iter()
-        .map(|view| Pipe::for_caller(view, &caller));
-    Ok(Json(Pipes {
-        pipes: shown.collect(),
+        .map(move |view| Pipe::for_caller(view, &caller));
+    let around = Pipes {
+        pipes: Vec::new(),
         left_out,
         silent,
-    }))
+    };
+    let pieces = pieces(shown, &around).map(Ok::<_, Infallible>);
+    let body = Body::from_stream(stream::iter(pieces));
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// The JSON of a list, made as it is read: that of `around`, which has no pipes of its own, with these in it.
+fn pieces<I>(pipes: I, around: &Pipes) -> impl Iterator<Item = Vec<u8>> + use<I>
+where
+    I: Iterator<Item = Pipe>,
+{
+    const BEFORE: usize = "{\"pipes\":[".len();
+    let mut before = json(around);
+    let after = before.split_off(BEFORE);
+    let pipes = pipes.enumerate().flat_map(|(index, pipe)| {
+        let comma = if index == 0 { "" } else { "," };
+        [comma.into(), json(&pipe)]
+    });
+    let mut parts = iter::once(before).chain(pipes).chain(iter::once(after));
+    iter::from_fn(move || {
+        let mut piece = Vec::new();
+        while piece.len() < PIECE
+            && let Some(part) = parts.next()
+        {
+            piece.extend(part);
+        }
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("strings, numbers and lists of them")
 }
 
 /// One pipe, with what its stages wrote to stderr last for those who may end it.
@@ -232,5 +269,46 @@ impl Pipe {
             failure_text = view.failure.take().as_ref().map(code);
         }
         Self { view, failure_text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::PipeState;
+
+    #[test]
+    fn a_list_in_pieces_is_the_list_in_one() {
+        let view = PipeView {
+            pipe: PipeId::from_u128(7),
+            entry: None,
+            pipeline: "seq 3".repeat(100),
+            client: "process 1".to_owned(),
+            began_ms: 1,
+            age_ms: 2,
+            elapsed_ms: 3,
+            state: PipeState::Complete,
+            stages: [].into(),
+            delivered: 4,
+            limit: None,
+            failure: None,
+        };
+        for many in [0, 1, 2, 1_000] {
+            let list = |pipes| Pipes {
+                pipes,
+                left_out: 5,
+                silent: Vec::new(),
+            };
+            let pipe = || Pipe {
+                view: view.clone(),
+                failure_text: None,
+            };
+            let pieces: Vec<_> = pieces((0..many).map(|_| pipe()), &list(Vec::new())).collect();
+            let whole = json(&list((0..many).map(|_| pipe()).collect()));
+            let (last, full) = pieces.split_last().unwrap();
+            let is_full = |piece: &Vec<u8>| (PIECE..PIECE + 1_024).contains(&piece.len());
+            assert!(full.iter().all(is_full) && last.len() < PIECE + 1_024);
+            assert!(pieces.concat() == whole, "{many}");
+        }
     }
 }

@@ -188,7 +188,7 @@ pub(crate) fn limited(pipe: &PipeView, limit: &Limit) -> String {
 
 fn line(pipe: &PipeView, shown: Columns) -> Vec<String> {
     let mut nodes: Vec<NodeId> = Vec::new();
-    for stage in &pipe.stages {
+    for stage in pipe.stages.iter() {
         if !nodes.contains(&stage.node) {
             nodes.push(stage.node.clone());
         }
@@ -268,11 +268,12 @@ mod tests {
             age_ms: 130_000,
             elapsed_ms: 1_200,
             state: PipeState::Complete,
-            stages: vec![
+            stages: [
                 stage(0, "a", Some(Exit::Code(0))),
                 stage(1, "b", Some(Exit::Signal(13))),
                 stage(2, "a", None),
-            ],
+            ]
+            .into(),
             delivered: 0,
             limit: None,
             failure: None,
@@ -282,7 +283,7 @@ mod tests {
             age_ms: 20,
             elapsed_ms: 20,
             state: PipeState::Agreeing,
-            stages: Vec::new(),
+            stages: [].into(),
             ..over.clone()
         };
         let pipes = [agreeing, over];
@@ -339,7 +340,7 @@ mod tests {
             entry: Some(node("b")),
             ..pipes[1].clone()
         };
-        running.stages[1] = StageView {
+        running.stages_mut()[1] = StageView {
             why: "least loaded of 3".to_owned(),
             exit: None,
             bytes_in: Some(4_096),

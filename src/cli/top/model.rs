@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn pipes_are_sorted_as_is_asked_for() {
         let mut fast = pipe(2, 3);
-        fast.stages[2].rate_out = Some(1 << 30);
+        fast.stages_mut()[2].rate_out = Some(1 << 30);
         let mut model = model(vec![pipe(3, 3), fast, pipe(1, 3)]);
         assert_eq!(names(&model), ["00000001", "00000002", "00000003"]);
         model.sort_by(Sort::Time);

@@ -545,7 +545,7 @@ mod tests {
     fn hostile_text_stays_in_its_place() {
         let mut evil = pipe(7, 3);
         evil.pipeline = "\u{1b}[2J\u{1b}]0;title\u{7}\r\n漢字".repeat(10_000);
-        evil.stages[0].app = "\u{1b}[31m".to_owned();
+        evil.stages_mut()[0].app = "\u{1b}[31m".to_owned();
         let text = shown(&model(vec![evil]), 80, 24);
         assert!(
             !text.contains(|c: char| c.is_control() && c != '\n'),
@@ -561,9 +561,9 @@ mod tests {
             actions in 0_usize..4, elapsed_ms: u64, bytes: u64,
         ) {
             let mut evil = PipeView { pipeline, elapsed_ms, ..pipe(7, 5) };
-            evil.stages[1].app = app;
-            evil.stages[1].bytes_in = Some(bytes);
-            evil.stages[1].rate_out = Some(bytes);
+            evil.stages_mut()[1].app = app;
+            evil.stages_mut()[1].bytes_in = Some(bytes);
+            evil.stages_mut()[1].rate_out = Some(bytes);
             let mut model = model(vec![evil, pipe(8, 0)]);
             model.act([Action::Help, Action::Signal, Action::Kill, Action::SwitchPane][actions], 1);
             let area = Rect::new(0, 0, width, height);

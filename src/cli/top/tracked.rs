@@ -55,7 +55,7 @@ impl Tracked {
             self.rates.push_back(rate);
         }
         self.stages.resize(view.stages.len(), Spent::default());
-        for (spent, stage) in self.stages.iter_mut().zip(&view.stages) {
+        for (spent, stage) in self.stages.iter_mut().zip(view.stages.iter()) {
             spent.follow(stage.waits.unwrap_or_default());
         }
         self.view = view;
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(counted.rate, Some(3_072));
         let at = |elapsed_ms, delivered| {
             let mut view = pipe(7, 1);
-            view.stages[0].rate_out = None;
+            view.stages_mut()[0].rate_out = None;
             PipeView {
                 elapsed_ms,
                 delivered,
@@ -148,7 +148,7 @@ mod tests {
     fn time_is_what_was_spent_lately() {
         let at = |input_ms, work_ms| {
             let mut view = pipe(7, 1);
-            view.stages[0].waits = Some(Waits {
+            view.stages_mut()[0].waits = Some(Waits {
                 input_ms,
                 output_ms: 0,
                 work_ms,

@@ -53,7 +53,7 @@ pub(super) struct Chronicle {
 
 #[derive(Default)]
 struct Book {
-    live: BTreeMap<PipeId, Written>,
+    live: BTreeMap<PipeId, Arc<Written>>,
     /// The oldest first.
     over: VecDeque<Arc<Written>>,
     /// Of those that are over.
@@ -99,7 +99,7 @@ impl Chronicle {
             age_ms: 0,
             elapsed_ms: 0,
             state: PipeState::Agreeing,
-            stages: Vec::new(),
+            stages: Arc::default(),
             delivered: 0,
             limit: None,
             failure: None,
@@ -112,29 +112,24 @@ impl Chronicle {
             delivered: Arc::default(),
         };
         let delivered = run.delivered.clone();
-        self.book().live.insert(pipe, run);
+        self.book().live.insert(pipe, Arc::new(run));
         self.changed(pipe);
         Page::new(self.clone(), pipe, delivered)
     }
 
     /// The runs that go on, and `over` those that do not, the newest first.
     pub(super) fn read(&self, over: bool, most: usize) -> (Vec<PipeView>, u64) {
-        let (live, past) = {
+        // What is shared is looked at while others write: only a run that changes meanwhile is copied for it.
+        let mut runs: Vec<Arc<Written>> = {
             let mut book = self.book();
             book.forget();
-            let live: Vec<_> = book.live.values().map(Written::now).collect();
-            let past: Vec<_> = book.over.iter().filter(|_| over).cloned().collect();
-            (live, past)
+            let past = book.over.iter().filter(|_| over);
+            book.live.values().chain(past).cloned().collect()
         };
-        // Those that are over do not change, so that they can be copied while others write.
-        let mut past: Vec<&Written> = past.iter().map(AsRef::as_ref).collect();
-        let all = live.len() + past.len();
-        past.sort_by_key(|run| Reverse((run.view.began_ms, run.view.pipe)));
-        let past = past.into_iter().take(most).map(Written::now);
-        let mut views: Vec<_> = live.into_iter().chain(past).collect();
-        views.sort_by_key(|view| Reverse((view.began_ms, view.pipe)));
-        views.truncate(most);
-        (views, (all - all.min(most)) as u64)
+        runs.sort_by_cached_key(|run| Reverse((run.view.began_ms, run.view.pipe)));
+        let left_out = runs.len().saturating_sub(most) as u64;
+        let views = runs.iter().take(most).map(|run| run.now());
+        (views.collect(), left_out)
     }
 
     /// The runs whose pipes' names begin or end like this, two at most, and who asked for each.
@@ -145,23 +140,25 @@ impl Chronicle {
         }
         let mut book = self.book();
         book.forget();
-        let is_meant = |run: &&Written| {
+        let is_meant = |run: &&Arc<Written>| {
             let full = run.view.pipe.to_string();
             full.starts_with(&name) || full.ends_with(&name)
         };
-        let past = book.over.iter().map(AsRef::as_ref);
-        let all = book.live.values().chain(past);
-        all.filter(is_meant).take(2).map(Written::shown).collect()
+        let all = book.live.values().chain(&book.over);
+        all.filter(is_meant)
+            .take(2)
+            .map(|run| run.shown())
+            .collect()
     }
 
     /// The run of this pipe, and who asked for it. One that goes on is found at once, one that is over is looked for.
     pub(super) fn get(&self, pipe: PipeId) -> Option<(PipeView, PeerAddress)> {
         let mut book = self.book();
         book.forget();
-        let past = || book.over.iter().rev().map(AsRef::as_ref);
-        let is_meant = |run: &&Written| run.view.pipe == pipe;
-        let run = book.live.get(&pipe).or_else(|| past().find(is_meant));
-        run.map(Written::shown)
+        let is_meant = |run: &&Arc<Written>| run.view.pipe == pipe;
+        let past = || book.over.iter().rev().find(is_meant);
+        let run = book.live.get(&pipe).or_else(past);
+        run.map(|run| run.shown())
     }
 
     /// The names of runs that change from now on.
@@ -172,7 +169,7 @@ impl Chronicle {
     /// Writes something down about a run that goes on.
     fn with(&self, pipe: PipeId, change: impl FnOnce(&mut Written)) {
         if let Some(run) = self.book().live.get_mut(&pipe) {
-            change(run);
+            change(Arc::make_mut(run));
         }
         self.changed(pipe);
     }
@@ -226,7 +223,7 @@ impl Written {
         };
         view.failure = ending.err();
         view.delivered = self.delivered.load(Ordering::Relaxed);
-        for stage in &mut view.stages {
+        for stage in view.stages_mut() {
             (stage.rate_in, stage.rate_out) = (None, None);
         }
         let waits: Vec<_> = view.stages.iter().map(|stage| stage.waits).collect();
@@ -248,10 +245,10 @@ impl Book {
         let Some(mut run) = self.live.remove(&pipe) else {
             return;
         };
-        run.end(ending);
+        Arc::make_mut(&mut run).end(ending);
         self.stages += run.view.stages.len();
         self.tails += tail::length(&run.view);
-        self.over.push_back(Arc::new(run));
+        self.over.push_back(run);
         self.forget();
         self.forget_tails();
     }

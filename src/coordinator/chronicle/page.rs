@@ -49,7 +49,7 @@ impl Page {
             waits: None,
             stderr: String::new(),
         });
-        let stages: Vec<_> = stages.collect();
+        let stages: Arc<[_]> = stages.collect();
         self.with(|run| {
             run.flows = vec![Flow::default(); stages.len()];
             run.view.state = PipeState::Starting;
@@ -65,11 +65,10 @@ impl Page {
     /// How far stages are.
     pub(in crate::coordinator) fn progress(&self, stages: &[StageProgress]) {
         self.with(|run| {
+            let shown = run.view.stages_mut();
             for progress in stages {
                 let index = progress.stage.index();
-                let Some((stage, flow)) =
-                    run.view.stages.get_mut(index).zip(run.flows.get_mut(index))
-                else {
+                let Some((stage, flow)) = shown.get_mut(index).zip(run.flows.get_mut(index)) else {
                     continue;
                 };
                 // One that is over has said its last word.
@@ -87,7 +86,7 @@ impl Page {
     pub(in crate::coordinator) fn ended(&self, record: &StageRecord) {
         self.with(|run| {
             let index = record.stage.index();
-            if let Some(stage) = run.view.stages.get_mut(index) {
+            if let Some(stage) = run.view.stages_mut().get_mut(index) {
                 stage.exit = Some(record.exit);
                 (stage.bytes_in, stage.bytes_out) = (record.bytes_in, record.bytes_out);
                 (stage.rate_in, stage.rate_out) = (None, None);

@@ -38,7 +38,7 @@ impl Tail {
         keep_last(&mut self.last, bytes);
         let text = String::from_utf8_lossy(&self.last).into_owned();
         self.chronicle.with(self.pipe, |run| {
-            if let Some(stage) = run.view.stages.get_mut(self.stage.index()) {
+            if let Some(stage) = run.view.stages_mut().get_mut(self.stage.index()) {
                 stage.stderr = text;
             }
         });

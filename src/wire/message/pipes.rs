@@ -1,5 +1,7 @@
 //! What an entry tells of the pipes that it conducts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,8 +29,10 @@ pub struct PipeView {
     /// How far it is.
     pub state: PipeState,
     /// Its stages in order, once their nodes have agreed.
+    // Copies share them: a list is made of thousands.
     #[serde(default)]
-    pub stages: Vec<StageView>,
+    #[schema(value_type = Vec<StageView>)]
+    pub stages: Arc<[StageView]>,
     /// Bytes of its output that have gone to its client.
     #[serde(default)]
     pub delivered: u64,
@@ -161,10 +165,18 @@ pub struct StageHere {
 // === impl PipeView ===
 
 impl PipeView {
+    /// The stages, to be changed in this view only.
+    pub fn stages_mut(&mut self) -> &mut [StageView] {
+        Arc::make_mut(&mut self.stages)
+    }
+
     /// Leaves out what the stages said.
     pub fn hide_stderr(&mut self) {
-        for stage in &mut self.stages {
-            stage.stderr = String::new();
+        // What is shared stays shared where there is nothing to hide.
+        if self.stages.iter().any(|stage| !stage.stderr.is_empty()) {
+            for stage in self.stages_mut() {
+                stage.stderr = String::new();
+            }
         }
     }
 }
