@@ -16,6 +16,7 @@ mod objects;
 mod observer;
 mod orders;
 mod own_addresses;
+mod pace;
 mod part;
 mod pipes;
 mod prepare;

@@ -14,18 +14,19 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{Instrument as _, debug, info, warn};
 
 use super::{
     abort,
     node::{Node, Slots},
+    pace::Pace,
     pipes::Entered,
     prepare::{self, Ready},
     running::Entered as StagesEntered,
     stage::{self, Context, Report, StageHandle},
-    watched::{LOOK_INTERVAL, Watched},
+    watched::Watched,
 };
 use crate::{
     id::{Attempt, PipeId, StageNumber},
@@ -222,6 +223,7 @@ struct Part {
     /// The same for those who ask what runs here.
     _listed: StagesEntered,
     watched: Watched,
+    pace: Pace,
     running: JoinSet<(StageRecord, Option<crate::exec::Process>)>,
     reports: mpsc::Receiver<Report>,
     phase: Phase,
@@ -240,6 +242,8 @@ impl Part {
         accepted: Accepted,
     ) -> Self {
         let (send, reports) = mpsc::channel(REPORTS);
+        let telling = Duration::from_millis(offer.progress_ms.unwrap_or_default());
+        let telling = offer.progress.then_some(telling);
         let mut running = JoinSet::new();
         let mut stages = Vec::new();
         let context = Arc::new(Context {
@@ -265,6 +269,7 @@ impl Part {
         Self {
             _listed: node.running().enter(offer.pipe, &offer.entry, &stages),
             watched: Watched::new(stages.len()),
+            pace: Pace::new(telling),
             node,
             offer,
             terms,
@@ -281,9 +286,6 @@ impl Part {
 
     async fn run(mut self, mut to_entry: SendStream, mut from_entry: RecvStream) {
         let ending = self.node.ending_token().clone();
-        let mut looks = interval_at(Instant::now() + LOOK_INTERVAL, LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut told_at = Instant::now();
         let deadline = self
             .offer
             .deadline_ms
@@ -326,9 +328,10 @@ impl Part {
                         self.abort(&format!("the entry was lost: {error}"));
                     }
                 },
-                _ = looks.tick() => {
-                    self.watched.look(&self.stages, self.node.metrics());
-                    if self.tells_progress(&mut told_at) {
+                () = sleep_until(self.pace.next_look()) => {
+                    let passed = self.pace.look();
+                    self.pace.note(self.watched.look(passed, &self.stages, self.node.metrics()));
+                    if self.phase == Phase::Running && self.pace.tells() {
                         let stages = self.stages.iter().filter_map(StageHandle::progress).collect();
                         // Of the moment: where there is no room at once, it is dropped.
                         let _ = timeout(Duration::ZERO, to_entry.message(&FromNode::Progress { stages })).await;
@@ -366,18 +369,6 @@ impl Part {
             });
         }
         info!("part over");
-    }
-
-    /// Whether it is time to tell the entry how far the stages are.
-    fn tells_progress(&self, told_at: &mut Instant) -> bool {
-        let every = self.offer.progress_ms.map(Duration::from_millis);
-        let is_wanted = self.offer.progress && self.phase == Phase::Running;
-        // Looks come a little early or late.
-        let is_due = told_at.elapsed() + LOOK_INTERVAL / 2 >= every.unwrap_or(LOOK_INTERVAL);
-        if is_wanted && is_due {
-            *told_at = Instant::now();
-        }
-        is_wanted && is_due
     }
 
     async fn on_report(&mut self, report: Report, to_entry: &mut SendStream) {

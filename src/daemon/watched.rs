@@ -4,18 +4,14 @@
 //! and the time since the last look is put down to what is seen. Over some seconds that is as good, and it is the same for what the kernel
 //! splices, what passes through memory, and what is compressed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{metrics::Metrics, stage::StageHandle};
 use crate::transport::pump::Meter;
 
-/// How often the pipes are looked at: often enough for an eye, and so that some looks fall into the life of a pipe that somebody waits for.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-
 /// What has been looked at of a part so far.
 #[derive(Debug)]
 pub(super) struct Watched {
-    looked: Instant,
     /// Bytes into and out of each stage that the metrics have been told of.
     counted: Vec<(u64, u64)>,
 }
@@ -25,16 +21,17 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(stages: usize) -> Self {
         Self {
-            looked: Instant::now(),
             counted: vec![(0, 0); stages],
         }
     }
 
-    /// Looks at all of them.
-    pub(super) fn look(&mut self, stages: &[StageHandle], metrics: &Metrics) {
-        let now = Instant::now();
-        let passed = now.duration_since(self.looked);
-        self.looked = now;
+    /// Looks at all of them when this much time has passed since the last look. Returns whether anything has moved meanwhile.
+    pub(super) fn look(
+        &mut self,
+        passed: Duration,
+        stages: &[StageHandle],
+        metrics: &Metrics,
+    ) -> bool {
         // A stage without a meter on its output writes into a kernel pipe that the next one reads.
         for joined in stages.split_inclusive(|stage| stage.meters().output.is_some()) {
             let (Some(first), Some(last)) = (joined.first(), joined.last()) else {
@@ -48,16 +45,19 @@ impl Watched {
                 }
             }
         }
-        self.count(stages, metrics);
+        self.count(stages, metrics)
     }
 
-    /// Tells the metrics of the bytes that have come since they were last told.
-    pub(super) fn count(&mut self, stages: &[StageHandle], metrics: &Metrics) {
+    /// Tells the metrics of the bytes that have come since they were last told. Returns whether there were any.
+    pub(super) fn count(&mut self, stages: &[StageHandle], metrics: &Metrics) -> bool {
+        let mut moved = false;
         for (stage, (told_in, told_out)) in stages.iter().zip(&mut self.counted) {
             let bytes = |meter: &Option<_>| meter.as_deref().map_or(0, Meter::bytes);
             let (read, written) = (bytes(&stage.meters().input), bytes(&stage.meters().output));
             metrics.moved(stage.app(), read - *told_in, written - *told_out);
+            moved |= (*told_in, *told_out) != (read, written);
             (*told_in, *told_out) = (read, written);
         }
+        moved
     }
 }
