@@ -53,6 +53,13 @@ impl PipeId {
         u64::try_from(self.0.0 & u128::from(u64::MAX)).expect("masked to 64 bits")
     }
 
+    /// Whether a text can be the beginning or the end of a name, or a whole one.
+    #[must_use]
+    pub fn can_be_part(text: &str) -> bool {
+        let fits = (1..=ulid::ULID_LEN).contains(&text.len());
+        fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+
     /// The name with this 128-bit value; for tests and decoders.
     #[must_use]
     pub const fn from_u128(value: u128) -> Self {

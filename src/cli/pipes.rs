@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     id::StageNumber,
-    wire::message::{NotDone, Query, Reply},
+    wire::message::{Conductor, NotDone, Query, Reply},
 };
 
 /// Shows the pipes.
@@ -37,13 +37,16 @@ pub(super) async fn ps(context: &Context, args: &PsArgs) -> u8 {
 
 /// Shows one of them.
 pub(super) async fn inspect(context: &Context, args: &InspectArgs) -> u8 {
-    let pipe = args.pipe.clone();
-    match ask_daemon(context, &args.query.entry, Query::Pipe { pipe }).await {
+    let query = Query::Pipe {
+        pipe: args.pipe.clone(),
+        cluster: true,
+    };
+    match ask_daemon(context, &args.query.entry, query).await {
         Ok(Reply::Pipe(view)) => {
             let output = context.output(args.query.json, args.query.wide);
             super::put_or_status(&output.pipe(&view))
         }
-        Ok(Reply::NotDone { reason }) => failed(&not_done(&args.pipe, None, reason)),
+        Ok(Reply::NotDone { reason, .. }) => failed(&not_done(&args.pipe, None, reason)),
         Ok(_) => failed(&not_known()),
         Err(message) => failed(&message),
     }
@@ -61,7 +64,11 @@ pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
         };
         let message = match ask_daemon(context, &args.entry, query).await {
             Ok(Reply::Killed { .. }) => continue,
-            Ok(Reply::NotDone { reason }) => not_done(pipe, stage, reason),
+            Ok(Reply::NotDone {
+                instead: Some(other),
+                ..
+            }) => elsewhere(pipe, &other),
+            Ok(Reply::NotDone { reason, .. }) => not_done(pipe, stage, reason),
             Ok(_) => not_known(),
             Err(message) => message,
         };
@@ -94,12 +101,21 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     format!("SIG{name}").parse().map_err(|_| wrong())
 }
 
+/// That a pipe is another node's, with a next step.
+pub(super) fn elsewhere(pipe: &str, other: &Conductor) -> Message {
+    let node = &other.node;
+    let address = other.address.as_deref().unwrap_or("HOST:PORT");
+    Message::new(format!("the pipe `{pipe}` is conducted by {node}")).with_help(format!(
+        "say it there: dpipes kill --connect {address} {pipe}   or on its own machine, as its user"
+    ))
+}
+
 /// Why nothing was done to a pipe, with a next step.
 pub(super) fn not_done(pipe: &str, stage: Option<StageNumber>, reason: NotDone) -> Message {
     let (what, help) = match reason {
         NotDone::NoSuchPipe => (
-            format!("no pipe `{pipe}` is conducted here"),
-            "those that are: dpipes ps -a   those of another node: --connect HOST:PORT".to_owned(),
+            format!("no pipe `{pipe}` is conducted by a node that answers"),
+            "those that are: dpipes ps -a --cluster".to_owned(),
         ),
         NotDone::Ambiguous => (
             format!("more than one pipe begins or ends with `{pipe}`"),
@@ -117,7 +133,8 @@ pub(super) fn not_done(pipe: &str, stage: Option<StageNumber>, reason: NotDone) 
         ),
         NotDone::NotYours => (
             format!("the pipe `{pipe}` is another user's"),
-            "ask as its user, as the user of the daemon, or as root".to_owned(),
+            "ask on the entry's own machine, as its user, as the user of the daemon, or as root"
+                .to_owned(),
         ),
         NotDone::Busy => (
             format!("the pipe `{pipe}` has not taken earlier orders yet"),
@@ -160,8 +177,8 @@ mod tests {
             .map(shown)
             .join("\n"),
             @r##"
-        error: no pipe `01JD9` is conducted here
-          = help: those that are: dpipes ps -a   those of another node: --connect HOST:PORT
+        error: no pipe `01JD9` is conducted by a node that answers
+          = help: those that are: dpipes ps -a --cluster
         error: more than one pipe begins or ends with `01JD9`
           = help: say more of its name: dpipes ps -a
         error: the pipe `01JD9` is over
@@ -169,7 +186,7 @@ mod tests {
         error: the pipe `01JD9` has no stage 7
           = help: its stages: dpipes inspect 01JD9
         error: the pipe `01JD9` is another user's
-          = help: ask as its user, as the user of the daemon, or as root
+          = help: ask on the entry's own machine, as its user, as the user of the daemon, or as root
         error: the pipe `01JD9` has not taken earlier orders yet
           = help: wait, and say it again
         "##

@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{node::Node, view::cluster};
 use crate::{
-    id::NodeId,
+    id::PipeId,
     plan::{NodeCandidate, Tier},
-    wire::message::{PipeView, Purpose, Query, Reply, Silent},
+    wire::message::{Conductor, NotDone, PipeView, Purpose, Query, Reply, Silent},
 };
 
 /// How long all of them together may take: an answer comes from memory, and who looks at a list wants to see it.
@@ -29,45 +29,112 @@ pub(super) struct Elsewhere {
 
 /// Asks every node but this one for the pipes that it conducts.
 pub(super) async fn pipes(node: &Arc<Node>, over: bool) -> Elsewhere {
-    let view = cluster::view(node, &BTreeSet::new()).await;
-    let until = Instant::now() + ANSWER_WITHIN;
-    let others = view.nodes().iter().filter(|other| !other.here);
-    let asked: Vec<_> = others
-        .map(|other| ask_until(until, node.clone(), other.clone(), over))
-        .collect();
-    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+    let query = Query::Pipes {
+        over,
+        cluster: false,
+    };
+    let mut answers = ask_all(node, query).await;
     let mut all = Elsewhere::default();
-    while let Some((name, answer)) = answers.next().await {
-        match answer {
-            Ok((pipes, left_out)) => {
-                all.pipes.extend(pipes);
+    while let Some((other, answer)) = answers.next().await {
+        let why = match answer {
+            Ok(Reply::Pipes {
+                pipes, left_out, ..
+            }) => {
                 all.left_out += left_out;
+                all.pipes
+                    .extend(pipes.into_iter().map(|pipe| of(&other, pipe)));
+                continue;
             }
-            Err(why) => all.silent.push(Silent { node: name, why }),
-        }
+            Ok(_) => "is too old to tell".to_owned(),
+            Err(why) => why,
+        };
+        all.silent.push(Silent {
+            node: other.node,
+            why,
+        });
     }
     all.silent.sort_by(|one, other| one.node.cmp(&other.node));
     all
 }
 
-/// What a node conducts, or why that is not known.
-type Answer = Result<(Vec<PipeView>, u64), String>;
+/// Asks every node but this one for the pipe that is meant, and says who conducts it. What its stages said stays there: the other node cannot know
+/// who wants it.
+pub(super) async fn pipe(node: &Arc<Node>, name: &str) -> Result<(PipeView, Conductor), NotDone> {
+    if !PipeId::can_be_part(name) {
+        return Err(NotDone::NoSuchPipe);
+    }
+    let query = Query::Pipe {
+        pipe: name.to_owned(),
+        cluster: false,
+    };
+    let mut answers = ask_all(node, query).await;
+    let is_whole = name.to_ascii_uppercase().parse::<PipeId>().is_ok();
+    let mut found = None;
+    while let Some((other, answer)) = answers.next().await {
+        match answer {
+            Ok(Reply::Pipe(_)) if found.is_some() => return Err(NotDone::Ambiguous),
+            Ok(Reply::Pipe(pipe)) => {
+                let mut pipe = of(&other, pipe);
+                pipe.hide_stderr();
+                let conductor = Conductor {
+                    node: other.node,
+                    address: other.addresses.into_iter().next(),
+                };
+                found = Some((pipe, conductor));
+                // Nobody else has it.
+                if is_whole {
+                    break;
+                }
+            }
+            Ok(Reply::NotDone {
+                reason: NotDone::Ambiguous,
+                ..
+            }) => return Err(NotDone::Ambiguous),
+            // It is not there, or nobody knows.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    found.ok_or(NotDone::NoSuchPipe)
+}
+
+/// A pipe that another node has told of. Older ones do not say that it is theirs, and none speaks for another.
+fn of(other: &NodeCandidate, mut pipe: PipeView) -> PipeView {
+    pipe.entry = Some(other.node.clone());
+    pipe
+}
+
+/// What a node has answered, or why it did not.
+type Answer = Result<Reply, String>;
+
+/// Asks every node but this one. The quickest answer comes first, and all of them are there in time.
+async fn ask_all(
+    node: &Arc<Node>,
+    query: Query,
+) -> impl Stream<Item = (NodeCandidate, Answer)> + Unpin + use<> {
+    let view = cluster::view(node, &BTreeSet::new()).await;
+    let until = Instant::now() + ANSWER_WITHIN;
+    let others = view.nodes().iter().filter(|other| !other.here);
+    let asked: Vec<_> = others
+        .map(|other| ask_until(until, node.clone(), other.clone(), query.clone()))
+        .collect();
+    Box::pin(stream::iter(asked).buffer_unordered(AT_ONCE))
+}
 
 async fn ask_until(
     until: Instant,
     node: Arc<Node>,
     other: NodeCandidate,
-    over: bool,
-) -> (NodeId, Answer) {
-    let answer = timeout_at(until, ask(&node, &other, over)).await;
+    query: Query,
+) -> (NodeCandidate, Answer) {
+    let answer = timeout_at(until, ask(&node, &other, &query)).await;
     let late = |_| {
         let seconds = ANSWER_WITHIN.as_secs();
         Err(format!("did not answer within {seconds} s"))
     };
-    (other.node, answer.unwrap_or_else(late))
+    (other, answer.unwrap_or_else(late))
 }
 
-async fn ask(node: &Arc<Node>, other: &NodeCandidate, over: bool) -> Answer {
+async fn ask(node: &Arc<Node>, other: &NodeCandidate, query: &Query) -> Answer {
     // Nobody waits again for one that has just kept somebody waiting.
     let is_given_up = other.ejected || other.health == Tier::Critical;
     let session = match node.sessions().peek(&other.node) {
@@ -83,26 +150,12 @@ async fn ask(node: &Arc<Node>, other: &NodeCandidate, over: bool) -> Answer {
     };
     let opened = session.open_bidi(&Purpose::Query).await;
     let (mut send, mut recv) = opened.map_err(|error| error.to_string())?;
-    let query = Query::Pipes {
-        over,
-        cluster: false,
-    };
-    send.message(&query)
+    send.message(query)
         .await
         .map_err(|error| error.to_string())?;
     match recv.message::<Reply>().await {
-        Ok(Some(Reply::Pipes {
-            mut pipes,
-            left_out,
-            ..
-        })) => {
-            for pipe in &mut pipes {
-                // Older nodes do not say it, and none speaks for another.
-                pipe.entry = Some(other.node.clone());
-            }
-            Ok((pipes, left_out))
-        }
-        Ok(_) => Err("is too old to tell".to_owned()),
+        Ok(Some(reply)) => Ok(reply),
+        Ok(None) => Err("did not answer".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -46,15 +46,14 @@ impl Observer {
     }
 
     /// Ends a pipe, or sends its apps a signal, as `asker` may, who is called `by` where it is told.
-    #[must_use]
-    pub fn kill(
+    pub async fn kill(
         &self,
         (asker, by): (&PeerAddress, &str),
         pipe: &str,
         signal: Option<i32>,
         stage: Option<StageNumber>,
     ) -> Reply {
-        orders::kill(&self.node, (asker, by), pipe, signal, stage)
+        orders::kill(&self.node, (asker, by), pipe, signal, stage).await
     }
 
     /// The pipes that this node conducts, the newest first and `most` at most, with `over` also those of the last hour, and how many more there

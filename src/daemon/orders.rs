@@ -8,7 +8,7 @@ use tracing::info;
 use super::{elsewhere, node::Node};
 use crate::{
     coordinator::Order,
-    id::StageNumber,
+    id::{PipeId, StageNumber},
     transport::PeerAddress,
     wire::{
         limits,
@@ -55,11 +55,25 @@ pub(super) async fn pipes(node: &Arc<Node>, over: bool, cluster: bool) -> Reply 
     }
 }
 
-/// One pipe, for whoever is at `asker`. What its stages said is for those alone who may end it.
-pub(super) fn pipe(node: &Node, asker: &PeerAddress, name: &str) -> Reply {
-    match the_one(node, name) {
-        Ok(found) => Reply::Pipe(shown_to(asker, found)),
-        Err(reason) => Reply::NotDone { reason },
+/// One pipe, for whoever is at `asker`; with `cluster` also one of another node. What its stages said is for those alone who may end it.
+pub(super) async fn pipe(
+    node: &Arc<Node>,
+    asker: &PeerAddress,
+    name: &str,
+    cluster: bool,
+) -> Reply {
+    let found = match the_one(node, name) {
+        Err(NotDone::NoSuchPipe) if cluster => {
+            elsewhere::pipe(node, name).await.map(|(view, _)| view)
+        }
+        found => found.map(|found| shown_to(asker, found)),
+    };
+    match found {
+        Ok(view) => Reply::Pipe(view),
+        Err(reason) => Reply::NotDone {
+            reason,
+            instead: None,
+        },
     }
 }
 
@@ -80,9 +94,10 @@ pub(super) fn stages(node: &Node) -> Reply {
     Reply::Stages { stages, left_out }
 }
 
-/// Ends a pipe, or sends its apps a signal, for whoever is at `asker`, who is called `by` where it is told.
-pub(super) fn kill(
-    node: &Node,
+/// Ends a pipe, or sends its apps a signal, for whoever is at `asker`, who is called `by` where it is told. Who may do it to the pipe of another node
+/// that node alone can judge, so it is only named.
+pub(super) async fn kill(
+    node: &Arc<Node>,
     (asker, by): (&PeerAddress, &str),
     name: &str,
     signal: Option<i32>,
@@ -115,12 +130,24 @@ pub(super) fn kill(
     };
     match told() {
         Ok(pipe) => Reply::Killed { pipe },
-        Err(reason) => Reply::NotDone { reason },
+        Err(reason) => {
+            let instead = match reason {
+                NotDone::NoSuchPipe => elsewhere::pipe(node, name).await.ok(),
+                _ => None,
+            };
+            Reply::NotDone {
+                reason,
+                instead: instead.map(|(_, conductor)| conductor),
+            }
+        }
     }
 }
 
 /// The pipe of which a name was given, or a part of it.
 fn the_one(node: &Node, name: &str) -> Result<(PipeView, PeerAddress), NotDone> {
+    if !PipeId::can_be_part(name) {
+        return Err(NotDone::NoSuchPipe);
+    }
     let mut meant = node.runs().find(name);
     match (meant.pop(), meant.is_empty()) {
         (None, _) => Err(NotDone::NoSuchPipe),

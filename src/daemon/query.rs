@@ -37,13 +37,13 @@ pub(super) async fn reply(node: &Arc<Node>, asker: &PeerAddress, query: Query) -
         Query::Apps => people::apps(node).await,
         Query::App { app } => people::app(node, app).await,
         Query::Pipes { over, cluster } => orders::pipes(node, over, cluster).await,
-        Query::Pipe { pipe } => orders::pipe(node, asker, &pipe),
+        Query::Pipe { pipe, cluster } => orders::pipe(node, asker, &pipe, cluster).await,
         Query::Stages => orders::stages(node),
         Query::Kill {
             pipe,
             signal,
             stage,
-        } => orders::kill(node, (asker, &asker.to_string()), &pipe, signal, stage),
+        } => orders::kill(node, (asker, &asker.to_string()), &pipe, signal, stage).await,
         Query::State => Reply::State(people::itself(node)),
         Query::Unknown => Reply::Unsupported,
     }

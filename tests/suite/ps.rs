@@ -1,6 +1,6 @@
 //! What an entry tells of its pipes: those that run, and those that have.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::{Cluster, Local, Runner, eventually};
 
@@ -231,6 +231,13 @@ fn what_a_stage_said_last_is_shown_with_its_pipe() {
     let pipe = all[0]["pipe"].as_str().unwrap();
     let shown = cluster.dpipes(&["inspect", pipe]).run();
     assert!(shown.text().ends_with("  first\n  no luck\n"), "{shown:?}");
+    let elsewhere = cluster.dpipes_at("c", &["inspect", pipe]).run();
+    let text = elsewhere.text();
+    assert!(text.contains(pipe), "{text}");
+    assert!(
+        !text.contains("stderr of"),
+        "another node cannot tell whose it is: {text}"
+    );
 }
 
 #[test]
@@ -240,7 +247,9 @@ fn every_node_can_tell_of_the_whole_cluster_and_says_whose_part_is_missing() {
         cluster.node("b").name.clone(),
         cluster.node("c").name.clone(),
     );
-    let running = cluster.dpipes_at("b", &["-n", "@b sleep 300"]).spawn();
+    let running = cluster
+        .dpipes_over_tcp("b", &["-n", "@b sleep 300"])
+        .spawn();
     eventually!(
         pipes(&cluster, &["--cluster"]).len() == 1,
         "another entry's pipe is there"
@@ -248,6 +257,30 @@ fn every_node_can_tell_of_the_whole_cluster_and_says_whose_part_is_missing() {
     let all = pipes(&cluster, &["--cluster"]);
     assert_eq!(all[0]["entry"], b, "{all:?}");
     assert_eq!(pipes(&cluster, &[]).len(), 0, "it is not the entry's own");
+    let name = all[0]["pipe"].as_str().unwrap();
+    for part in [name, &name[20..]] {
+        let shown = cluster.dpipes(&["inspect", "--json", part]).run();
+        let shown: Value = serde_json::from_str(shown.text()).unwrap();
+        assert_eq!(
+            (&shown["pipe"], &shown["entry"]),
+            (&all[0]["pipe"], &json!(b))
+        );
+    }
+    let kill = cluster.dpipes(&["kill", name]).run();
+    kill.assert_status(1)
+        .assert_says(&format!("is conducted by {b}"));
+    // The next step that it names, as it stands.
+    let text = kill.stderr.clone();
+    let step = text.split("say it there: dpipes ").nth(1).expect("a step");
+    let step: Vec<_> = step.split_whitespace().take(4).collect();
+    cluster.dpipes(&step).run().assert_status(0);
+    running.wait().assert_status(143);
+    for nothing in ["", "01JD9S3V8Y6Q4T2R0P5N7M9K1H", "a b", &"0".repeat(500)] {
+        for order in ["inspect", "kill"] {
+            let run = cluster.dpipes(&[order, "--", nothing]).run();
+            run.assert_status(1).assert_says("no pipe");
+        }
+    }
     cluster.node_mut("c").crash();
     eventually!(
         pipes(&cluster, &["--cluster"])
@@ -262,7 +295,6 @@ fn every_node_can_tell_of_the_whole_cluster_and_says_whose_part_is_missing() {
             .contains(&format!("what {c} conducts is missing")),
         "{table:?}"
     );
-    drop(running);
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(super) async fn of_one(
     Extension(patience): Extension<Patience>,
     Path(pipe): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let pipe = find(&state, &caller, pipe).await?.pipe;
+    let pipe = find(&state, &caller, pipe, false).await?.pipe;
     let follower = Follower::new(&state, caller, Some(pipe))?;
     patience.bear();
     Ok(follower.tell())

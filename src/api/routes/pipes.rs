@@ -178,7 +178,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("strings, numbers and lists of them")
 }
 
-/// One pipe, with what its stages wrote to stderr last for those who may end it.
+/// One pipe, with what its stages wrote to stderr last for those who may end it. One of another node comes without that.
 #[utoipa::path(get, path = "/v1/pipes/{id}", tag = "pipes",
     params(("id" = String, Path, description = "Its name, or enough of the beginning or the end of it")),
     responses(
@@ -191,20 +191,21 @@ pub(super) async fn one(
     Extension(caller): Extension<Caller>,
     Path(pipe): Path<String>,
 ) -> Result<Json<Pipe>, Problem> {
-    let view = find(&state, &caller, pipe).await?;
+    let view = find(&state, &caller, pipe, true).await?;
     Ok(Json(Pipe::for_caller(view, &caller)))
 }
 
-/// The pipe of which a name was given, or a part of it.
+/// The pipe of which a name was given, or a part of it; with `cluster` also one of another node.
 pub(super) async fn find(
     state: &State,
     caller: &Caller,
     pipe: String,
+    cluster: bool,
 ) -> Result<PipeView, Problem> {
-    let query = Query::Pipe { pipe };
+    let query = Query::Pipe { pipe, cluster };
     match state.observer.ask(&caller.asker(), query).await {
         Reply::Pipe(view) => Ok(view),
-        Reply::NotDone { reason } => Err(not_done(reason)),
+        Reply::NotDone { reason, .. } => Err(not_done(reason)),
         _ => Err(other_answer()),
     }
 }
@@ -238,9 +239,19 @@ pub(super) async fn end(
     let signal = signal.map(|signal| signal as i32);
     let stage = ending.stage.map(StageNumber::new);
     let asker = (&caller.asker(), by.as_str());
-    match state.observer.kill(asker, &pipe, signal, stage) {
+    match state.observer.kill(asker, &pipe, signal, stage).await {
         Reply::Killed { pipe } => Ok((StatusCode::ACCEPTED, Json(Told { pipe }))),
-        Reply::NotDone { reason } => Err(not_done(reason)),
+        Reply::NotDone {
+            reason,
+            instead: Some(other),
+        } => {
+            let problem = Problem::of_not_done(reason);
+            Err(problem.help(format!(
+                "{} conducts it, and has to be asked itself",
+                other.node
+            )))
+        }
+        Reply::NotDone { reason, .. } => Err(not_done(reason)),
         _ => Err(other_answer()),
     }
 }

@@ -164,7 +164,11 @@ async fn pass_on(session: &Session, order: Order) -> String {
                 )
             }
         },
-        Ok(Reply::NotDone { reason }) => pipes::not_done(&name, order.stage, reason).line(),
+        Ok(Reply::NotDone {
+            instead: Some(other),
+            ..
+        }) => pipes::elsewhere(&name, &other).line(),
+        Ok(Reply::NotDone { reason, .. }) => pipes::not_done(&name, order.stage, reason).line(),
         Ok(_) => not_known().line(),
         Err(message) => message.line(),
     }

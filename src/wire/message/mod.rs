@@ -25,8 +25,8 @@ pub use self::{
     pipes::{Limit, LimitedBy, PipeState, PipeView, StageHere, StageView},
     purpose::{LinkEndpoint, Purpose},
     query::{
-        AppView, NodeState, NodeView, NotDone, OfferView, Phase, Query, Reply, Silent, SourceView,
-        StateView,
+        AppView, Conductor, NodeState, NodeView, NotDone, OfferView, Phase, Query, Reply, Silent,
+        SourceView, StateView,
     },
     record::{Exit, LinkEnd, StageProgress, StageRecord, Waits, milliseconds},
     run::{Considered, FromEntry, RunMode, RunOptions, RunRequest, StagePlan, StderrMode, ToEntry},

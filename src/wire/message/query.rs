@@ -34,6 +34,9 @@ pub enum Query {
     Pipe {
         /// Its name, or enough of the beginning or the end of it.
         pipe: String,
+        /// Whether the other nodes are to be asked if it is none of the entry's own.
+        #[serde(default)]
+        cluster: bool,
     },
     /// The stages that run on it, whoever conducts them.
     Stages,
@@ -119,6 +122,9 @@ pub enum Reply {
     NotDone {
         /// Why.
         reason: NotDone,
+        /// Who has to be asked instead, where another node conducts it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<Conductor>,
     },
     /// The entry does not know the query.
     #[serde(other)]
@@ -132,6 +138,15 @@ pub struct Silent {
     pub node: NodeId,
     /// Why not, in a few words.
     pub why: String,
+}
+
+/// A node that conducts a pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conductor {
+    /// Its name.
+    pub node: NodeId,
+    /// Where it listens, as far as that is known.
+    pub address: Option<String>,
 }
 
 /// Why nothing was done to a pipe.
