@@ -1,20 +1,62 @@
-use std::{collections::BTreeMap, collections::BTreeSet, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    time::Duration,
+};
+
+use tokio::time::sleep;
 
 use super::{Address, DialError, Session};
 use crate::{
     id::PipeId,
     negotiate::{DIGEST, ZSTD},
-    transport::{self, PeerAddress, Timeouts},
+    transport::{self, HandshakeError, PeerAddress, Timeouts},
     wire::message::{Hello, Load, Role},
 };
 
-/// Reaches an entry.
+/// Times that an entry is dialled that ends the connection before it has said who it is: one that is crowded makes room like that.
+const TRIES: u32 = 4;
+
+/// The pause before the second try, on average. Each further one is twice as long, so that a crowd of thousands is spread over a second.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// Reaches an entry. One that hangs up at once is dialled again, for nothing has been asked of it yet.
 ///
 /// # Errors
 ///
 /// See [`DialError`]; it names every address that was tried.
 pub async fn connect(entry: &Address) -> Result<Session, DialError> {
-    transport::dial(entry, hello(), Timeouts::default()).await
+    let mut tried = 1;
+    loop {
+        let dialled = transport::dial(entry, hello(), Timeouts::default()).await;
+        match dialled {
+            Err(error) if tried < TRIES && was_hung_up(&error) => {}
+            dialled => return dialled,
+        }
+        let pause = PAUSE * (1 << (tried - 1));
+        // From half of it to one and a half: who was turned away together does not come back together.
+        let chance = PipeId::generate().seed() % 1_024;
+        sleep(pause / 2 + pause * u32::try_from(chance).unwrap_or(0) / 1_024).await;
+        tried += 1;
+    }
+}
+
+/// Whether the peer ended the connection without a word, or the kernel had no room for one.
+fn was_hung_up(error: &DialError) -> bool {
+    let source = match error {
+        DialError::Handshake { source, .. } => source,
+        // The queue of a unix socket is full, see unix(7).
+        DialError::Unix { source, .. } => return source.kind() == io::ErrorKind::WouldBlock,
+        _ => return false,
+    };
+    match source {
+        HandshakeError::Closed => true,
+        HandshakeError::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        ),
+        _ => false,
+    }
 }
 
 /// Whether nobody listens at a unix socket, or nobody that this user may speak to: then another entry may be tried.

@@ -1,7 +1,7 @@
 //! Accepts peers: the cheap part only. Each handshake runs in a task of its own, so that a silent peer holds up nobody.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher as _, RandomState},
     io,
     net::{IpAddr, SocketAddr},
@@ -13,7 +13,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     task::{AbortHandle, JoinSet},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -24,9 +24,14 @@ use crate::{
     wire::message::{Hello, Role},
 };
 
-/// Handshakes that go on at one time. Each may take ten seconds and a descriptor. One more ends another: any one of the address that has
-/// the most, so that a crowd from one host ends its own. Honest peers take milliseconds, so that it is nearly always a silent one's.
-const MAX_HANDSHAKES: usize = 64;
+/// Handshakes that go on at one time, for each listener. Each may take ten seconds and a descriptor. A script that starts some hundred pipes at
+/// once is to find room; a daemon with a thousand descriptors is to have some left.
+const MAX_HANDSHAKES: usize = 512;
+
+/// Honest peers take milliseconds, and among hundreds of others on a small machine a good part of a second. When there is no room, whoever
+/// has taken longer than this makes some: any one of the source that has the most of such, so that a silent crowd from one host ends its
+/// own. With a crowd that says nothing a thousand are let in within a second, as many as the kernel's queue holds.
+const LATE_AFTER: Duration = Duration::from_millis(500);
 
 /// Connections that the kernel keeps until they are accepted. One beyond them is not answered, and its host tries again after a second.
 /// The 128 that listeners have by themselves are there within a millisecond when a stranger makes connections without end.
@@ -132,23 +137,29 @@ impl Listener {
 
     async fn accept_until(&self, node: &Arc<Node>, over: &CancellationToken) {
         let mut handshakes: JoinSet<()> = JoinSet::new();
-        let mut pending: Vec<(Option<IpAddr>, AbortHandle)> = Vec::new();
+        // The oldest first.
+        let mut pending: VecDeque<Pending> = VecDeque::new();
         loop {
+            pending.retain(|handshake| !handshake.task.is_finished());
+            let late = pending
+                .front()
+                .filter(|_| pending.len() >= MAX_HANDSHAKES)
+                .map(|oldest| oldest.began + LATE_AFTER);
             let accepted = tokio::select! {
-                accepted = self.accept() => accepted,
+                accepted = self.accept(), if late.is_none() => accepted,
                 () = over.cancelled() => return,
                 Some(_) = handshakes.join_next() => continue,
+                () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => {
+                    end_a_late_one(&mut pending);
+                    continue;
+                }
             };
             match accepted {
                 Ok(peer) => {
-                    pending.retain(|(_, handshake)| !handshake.is_finished());
-                    if pending.len() >= MAX_HANDSHAKES {
-                        let sources: Vec<_> = pending.iter().map(|(from, _)| *from).collect();
-                        pending.swap_remove(any_of_the_largest(&sources)).1.abort();
-                    }
                     let (from, greeting) = (peer.source(), node.clone());
-                    let handshake = handshakes.spawn(async move { greet(peer, &greeting).await });
-                    pending.push((from, handshake));
+                    let task = handshakes.spawn(async move { greet(peer, &greeting).await });
+                    let began = Instant::now();
+                    pending.push_back(Pending { from, began, task });
                 }
                 Err(error) => {
                     warn!(%error, at = %self.address(), "accept failed");
@@ -193,6 +204,21 @@ impl Drop for Removed<'_> {
     }
 }
 
+/// Where a peer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    Host(IpAddr),
+    /// Over a unix socket; `None` for one that is gone already.
+    User(Option<u32>),
+}
+
+/// A handshake that goes on.
+struct Pending {
+    from: Source,
+    began: Instant,
+    task: AbortHandle,
+}
+
 enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
@@ -201,11 +227,10 @@ enum Accepted {
 // === impl Accepted ===
 
 impl Accepted {
-    /// The host it comes from; `None` for this one, over a unix socket.
-    fn source(&self) -> Option<IpAddr> {
+    fn source(&self) -> Source {
         match self {
-            Self::Tcp(_, address) => Some(access::canonical(address.ip())),
-            Self::Unix(_) => None,
+            Self::Tcp(_, address) => Source::Host(access::canonical(address.ip())),
+            Self::Unix(stream) => Source::User(stream.peer_cred().ok().map(|cred| cred.uid())),
         }
     }
 }
@@ -259,8 +284,18 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
     }
 }
 
+/// Ends one of those that are late, if any is.
+fn end_a_late_one(pending: &mut VecDeque<Pending>) {
+    let is_late = |handshake: &&Pending| handshake.began.elapsed() >= LATE_AFTER;
+    let late = pending.iter().take_while(is_late);
+    let sources: Vec<_> = late.map(|handshake| handshake.from).collect();
+    if let Some(ended) = pending.remove(any_of_the_largest(&sources)) {
+        ended.task.abort();
+    }
+}
+
 /// The place of one of the source that occurs most often, by chance.
-fn any_of_the_largest(sources: &[Option<IpAddr>]) -> usize {
+fn any_of_the_largest(sources: &[Source]) -> usize {
     let mut counts: HashMap<_, usize> = HashMap::new();
     for source in sources {
         *counts.entry(source).or_default() += 1;
@@ -311,13 +346,14 @@ mod tests {
 
     #[test]
     fn a_crowd_from_one_host_ends_its_own_handshakes() {
-        let from = |last| Some(IpAddr::from([10, 0, 0, last]));
-        let sources = [from(1), from(2), None, from(2), from(3)];
+        let from = |last| Source::Host(IpAddr::from([10, 0, 0, last]));
+        let here = Source::User(Some(1_000));
+        let sources = [from(1), from(2), here, from(2), from(3)];
         for _ in 0..200 {
             assert!([1, 3].contains(&any_of_the_largest(&sources)));
         }
         let ended: std::collections::BTreeSet<_> = (0..200)
-            .map(|_| any_of_the_largest(&[from(1), from(2), None]))
+            .map(|_| any_of_the_largest(&[from(1), from(2), here]))
             .collect();
         assert_eq!(ended.len(), 3, "of as many from everywhere it is any");
     }

@@ -161,6 +161,39 @@ fn thirty_pipes_at_once_all_end_right() {
     }
 }
 
+/// Connections that clients hold to this port of the loopback; see proc(5), `/proc/net/tcp`.
+fn connections_to(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let established = format!(":{port:04X} 01 ");
+    let peers = table.lines().filter(|line| line.contains(&established));
+    peers.count()
+}
+
+#[test]
+fn a_hundred_and_fifty_clients_at_one_moment_are_all_let_in() {
+    let _turn = heavy();
+    let cluster = Cluster::of_one();
+    let daemon = cluster.node("a");
+    daemon.signal(Signal::STOP);
+    let running: Vec<_> = (0..150)
+        .map(|number| {
+            cluster
+                .dpipes_over_tcp("a", &["-n", &format!("echo {number} | cat")])
+                .spawn()
+        })
+        .collect();
+    eventually!(
+        connections_to(daemon.address.port()) == 150,
+        "all of them wait at the door"
+    );
+    daemon.signal(Signal::CONT);
+    for (number, pipe) in running.into_iter().enumerate() {
+        pipe.wait()
+            .assert_status(0)
+            .assert_wrote(&format!("{number}\n"));
+    }
+}
+
 #[test]
 fn a_pipe_of_64_stages_beside_others_does_not_deadlock() {
     let _turn = heavy();

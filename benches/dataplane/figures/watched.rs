@@ -33,7 +33,7 @@ const SCRAPE_EVERY: Duration = Duration::from_millis(500);
 const OVER: usize = 10_000;
 const LIVE: usize = 500;
 
-/// Clients that begin, and run the first of them, at one time.
+/// Clients that run the first of them at one time.
 const CLIENTS: usize = 4;
 
 /// A cluster whose node `a` serves the API, at this port and at a socket.
@@ -126,17 +126,13 @@ pub(super) fn many_listed() -> Vec<Contest> {
     let node = cluster.node("a").pid();
     let socket = cluster.scratch().root().join("api.sock");
     let before = processes::resident(node);
-    let mut sleeping = Vec::new();
-    while sleeping.len() < LIVE {
-        // Not all at once: a daemon shakes hands with 64 at a time.
-        for _ in 0..CLIENTS {
-            sleeping.push(cluster.dpipes(&["-n", "sleep 3600"]).spawn());
-        }
-        eventually!(
-            cluster.node("a").apps().len() + cluster.node("b").apps().len() >= sleeping.len(),
-            "they sleep"
-        );
-    }
+    let sleeping: Vec<_> = (0..LIVE)
+        .map(|_| cluster.dpipes(&["-n", "sleep 3600"]).spawn())
+        .collect();
+    eventually!(
+        cluster.node("a").apps().len() + cluster.node("b").apps().len() == LIVE,
+        "they sleep"
+    );
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {

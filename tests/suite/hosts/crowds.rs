@@ -16,8 +16,9 @@ use crate::kit::{eventually, holds_within, lan::lan_or_return, patience, pause, 
 /// Connections of the crowd, all told.
 const CROWD: usize = 2_000;
 
-/// Of which so many are open at one time: fewer than a listener's queue takes, so that nobody is kept out by the kernel.
-const HELD: usize = 400;
+/// Of which so many are open at one time: more than there is room for, and fewer than a listener's queue takes beside, so that nobody is kept
+/// out by the kernel.
+const HELD: usize = 1_000;
 
 /// Pipes of a member meanwhile.
 const PIPES: usize = 30;
