@@ -119,9 +119,10 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// Whether bash gets this wrong: after a `~` its own marks for quotes come out in the text that holds the same characters.
+/// Whether bash may get this wrong. Two characters are its own marks for quotes: after a `~` they come out, after a backslash between
+/// double quotes they are lost, and `"$^A{"` is a bad substitution.
 fn is_marred(source: &str) -> bool {
-    source.contains('~') && source.contains(['\u{1}', '\u{7f}'])
+    source.contains(['~', '\\', '$']) && source.contains(['\u{1}', '\u{7f}'])
 }
 
 fn quoted(text: &str) -> String {
@@ -216,6 +217,9 @@ proptest! {
         let mut accepted = Vec::new();
         for source in sources {
             let Ok(pipeline) = parse(&source) else { continue };
+            if is_marred(&source) {
+                continue;
+            }
             // Places are no syntax of bash; without them the canonical spelling must be fine as well.
             for spelling in [source.clone(), pipeline.to_string()] {
                 let function = format!("f() {{\n{spelling}\n}}");
