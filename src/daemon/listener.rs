@@ -141,6 +141,7 @@ impl Listener {
         let mut pending: VecDeque<Pending> = VecDeque::new();
         loop {
             pending.retain(|handshake| !handshake.task.is_finished());
+            // When there is no room: the moment from which on the oldest has to make some.
             let late = pending
                 .front()
                 .filter(|_| pending.len() >= MAX_HANDSHAKES)
@@ -284,7 +285,7 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
     }
 }
 
-/// Ends one of those that are late, if any is.
+/// Ends one of those that are late: the oldest is.
 fn end_a_late_one(pending: &mut VecDeque<Pending>) {
     let is_late = |handshake: &&Pending| handshake.began.elapsed() >= LATE_AFTER;
     let late = pending.iter().take_while(is_late);
