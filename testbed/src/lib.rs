@@ -10,3 +10,4 @@ pub mod etcd;
 pub mod net;
 pub mod process;
 pub mod servers;
+pub mod sockets;

@@ -1,6 +1,8 @@
 //! Memory, descriptors and fairness.
 
-use std::{ops::Range, time::Duration};
+use std::{net::SocketAddr, ops::Range, time::Duration};
+
+use dpipes_testbed::sockets::connections_to;
 
 use crate::kit::{
     Cluster, Daemon, Local, Runner, Running, Signal, eventually, heavy, holds_within, pause,
@@ -161,19 +163,14 @@ fn thirty_pipes_at_once_all_end_right() {
     }
 }
 
-/// Connections that clients hold to this port of the loopback; see proc(5), `/proc/net/tcp`.
-fn connections_to(port: u16) -> usize {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let established = format!(":{port:04X} 01 ");
-    let peers = table.lines().filter(|line| line.contains(&established));
-    peers.count()
-}
-
 #[test]
 fn a_hundred_and_fifty_clients_at_one_moment_are_all_let_in() {
     let _turn = heavy();
     let cluster = Cluster::of_one();
     let daemon = cluster.node("a");
+    let SocketAddr::V4(address) = daemon.address else {
+        panic!("the tests' nodes listen on 127.0.0.1");
+    };
     daemon.signal(Signal::STOP);
     let running: Vec<_> = (0..150)
         .map(|number| {
@@ -183,7 +180,7 @@ fn a_hundred_and_fifty_clients_at_one_moment_are_all_let_in() {
         })
         .collect();
     eventually!(
-        connections_to(daemon.address.port()) == 150,
+        connections_to(address) == 150,
         "all of them wait at the door"
     );
     daemon.signal(Signal::CONT);

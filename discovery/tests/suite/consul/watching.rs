@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dpipes_discovery::{Health, LeaseState, Registration, Registry};
-use dpipes_testbed::consul::Agent;
+use dpipes_testbed::{consul::Agent, sockets::connections_to};
 
 use super::{agent, consul, sees, until};
 use crate::bed::{names, next, registration, service};
@@ -193,23 +193,5 @@ async fn next_ever(watch: &mut crate::bed::Watch) -> usize {
 
 /// Connections of this host to an agent.
 fn connections(agent: &Agent) -> usize {
-    let (host, port) = agent
-        .address()
-        .rsplit_once(':')
-        .map(|(host, port)| {
-            let host: std::net::Ipv4Addr = host.parse().unwrap();
-            (
-                u32::from_le_bytes(host.octets()),
-                port.parse::<u16>().unwrap(),
-            )
-        })
-        .unwrap();
-    let remote = format!("{host:08X}:{port:04X}");
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let rows = table
-        .lines()
-        .skip(1)
-        .map(|row| row.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row[2] == remote && row[3] == "01")
-        .count()
+    connections_to(agent.address().parse().unwrap())
 }
