@@ -130,12 +130,7 @@ impl Server {
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let cred = stream.peer_cred()?;
-                let peer = PeerAddress::Unix {
-                    // 0 for a peer outside this PID namespace.
-                    pid: cred.pid().filter(|pid| *pid > 0),
-                    uid: cred.uid(),
-                };
+                let peer = stream.peer_cred()?.into();
                 tasks.spawn(attend(permit, stream, peer, router.clone(), state.clone()));
             }
         }

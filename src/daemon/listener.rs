@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream, unix::UCred},
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
@@ -179,10 +179,11 @@ impl Listener {
                 .accept()
                 .await
                 .map(|(stream, address)| Accepted::Tcp(stream, address)),
-            Self::Unix(listener, _) => listener
-                .accept()
-                .await
-                .map(|(stream, _)| Accepted::Unix(stream)),
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred()?;
+                Ok(Accepted::Unix(stream, user))
+            }
         }
     }
 }
@@ -209,8 +210,8 @@ impl Drop for Removed<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Source {
     Host(IpAddr),
-    /// Over a unix socket; `None` for one that is gone already.
-    User(Option<u32>),
+    /// Over a unix socket.
+    User(u32),
 }
 
 /// A handshake that goes on.
@@ -222,7 +223,7 @@ struct Pending {
 
 enum Accepted {
     Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
+    Unix(UnixStream, UCred),
 }
 
 // === impl Accepted ===
@@ -231,7 +232,7 @@ impl Accepted {
     fn source(&self) -> Source {
         match self {
             Self::Tcp(_, address) => Source::Host(access::canonical(address.ip())),
-            Self::Unix(stream) => Source::User(stream.peer_cred().ok().map(|cred| cred.uid())),
+            Self::Unix(_, user) => Source::User(user.uid()),
         }
     }
 }
@@ -261,16 +262,8 @@ async fn greet(peer: Accepted, node: &Arc<Node>) {
                 }
             }
         }
-        Accepted::Unix(stream) => {
-            let Ok(cred) = stream.peer_cred() else {
-                return;
-            };
-            let address = PeerAddress::Unix {
-                // 0 for a peer outside this PID namespace.
-                pid: cred.pid().filter(|pid| *pid > 0),
-                uid: cred.uid(),
-            };
-            transport::greet(stream, Side::Acceptor, hello, address).await
+        Accepted::Unix(stream, user) => {
+            transport::greet(stream, Side::Acceptor, hello, user.into()).await
         }
     };
     match session {
@@ -348,7 +341,7 @@ mod tests {
     #[test]
     fn a_crowd_from_one_host_ends_its_own_handshakes() {
         let from = |last| Source::Host(IpAddr::from([10, 0, 0, last]));
-        let here = Source::User(Some(1_000));
+        let here = Source::User(1_000);
         let sources = [from(1), from(2), here, from(2), from(3)];
         for _ in 0..200 {
             assert!([1, 3].contains(&any_of_the_largest(&sources)));

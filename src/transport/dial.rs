@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpSocket, TcpStream, UnixStream, lookup_host},
+    net::{TcpSocket, TcpStream, UnixStream, lookup_host, unix::UCred},
     time::timeout,
 };
 
@@ -81,7 +81,7 @@ pub async fn dial_from(
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
                 .map_err(unix)?;
-            let peer = PeerAddress::of_unix(&stream).map_err(unix)?;
+            let peer = stream.peer_cred().map_err(unix)?.into();
             greet_within(stream, Side::Dialler, hello, peer, timeouts.handshake).await
         }
     };
@@ -149,17 +149,12 @@ async fn connect_one(address: SocketAddr, local: Option<IpAddr>) -> io::Result<T
     socket.connect(address).await
 }
 
-impl PeerAddress {
-    /// Who is at the other end of a unix socket.
-    ///
-    /// # Errors
-    ///
-    /// Returns the kernel's error.
-    pub fn of_unix(stream: &UnixStream) -> io::Result<Self> {
-        let credentials = stream.peer_cred()?;
-        Ok(Self::Unix {
-            pid: credentials.pid(),
+impl From<UCred> for PeerAddress {
+    fn from(credentials: UCred) -> Self {
+        Self::Unix {
+            // 0 for a peer outside this PID namespace.
+            pid: credentials.pid().filter(|pid| *pid > 0),
             uid: credentials.uid(),
-        })
+        }
     }
 }

@@ -168,7 +168,7 @@ async fn a_daemon_is_dialled_by_name_by_path_and_from_a_given_address() {
     let (session, accepted) =
         tokio::join!(dial(&address, hello("a"), Timeouts::default()), async {
             let (stream, _) = listener.accept().await.unwrap();
-            let peer = PeerAddress::of_unix(&stream).unwrap();
+            let peer = stream.peer_cred().unwrap().into();
             greet(stream, Side::Acceptor, hello("b"), peer).await
         });
     let own = i32::try_from(std::process::id()).unwrap();
