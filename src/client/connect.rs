@@ -14,11 +14,13 @@ use crate::{
     wire::message::{Hello, Load, Role},
 };
 
-/// Times that an entry is dialled that ends the connection before it has said who it is: one that is crowded makes room like that.
-const TRIES: u32 = 4;
-
-/// The pause before the second try, on average. Each further one is twice as long, so that a crowd of thousands is spread over a second.
-const PAUSE: Duration = Duration::from_millis(150);
+/// The pauses, on average, after which an entry is dialled again that ended the connection before it has said who it is: one that is crowded
+/// makes room like that. They spread a crowd of thousands over a second.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(150),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+];
 
 /// Reaches an entry. One that hangs up at once is dialled again, for nothing has been asked of it yet.
 ///
@@ -26,35 +28,28 @@ const PAUSE: Duration = Duration::from_millis(150);
 ///
 /// See [`DialError`]; it names every address that was tried.
 pub async fn connect(entry: &Address) -> Result<Session, DialError> {
-    let mut tried = 1;
-    loop {
-        let dialled = transport::dial(entry, hello(), Timeouts::default()).await;
-        match dialled {
-            Err(error) if tried < TRIES && was_hung_up(&error) => {}
+    let dial = || transport::dial(entry, hello(), Timeouts::default());
+    for pause in PAUSES {
+        match dial().await {
+            Err(error) if was_hung_up(&error) => sleep(varied(pause)).await,
             dialled => return dialled,
         }
-        let pause = PAUSE * (1 << (tried - 1));
-        // From half of it to one and a half: who was turned away together does not come back together.
-        let chance = PipeId::generate().seed() % 1_024;
-        sleep(pause / 2 + pause * u32::try_from(chance).unwrap_or(0) / 1_024).await;
-        tried += 1;
     }
+    dial().await
+}
+
+/// From half of a time to one and a half: who was turned away together is not to come back together.
+fn varied(time: Duration) -> Duration {
+    let chance = u32::try_from(PipeId::generate().seed() % 1_024).unwrap_or(0);
+    time / 2 + time * chance / 1_024
 }
 
 /// Whether the peer ended the connection without a word, or the kernel had no room for one.
 fn was_hung_up(error: &DialError) -> bool {
-    let source = match error {
-        DialError::Handshake { source, .. } => source,
+    match error {
+        DialError::Handshake { source, .. } => matches!(source, HandshakeError::Closed),
         // The queue of a unix socket is full, see unix(7).
-        DialError::Unix { source, .. } => return source.kind() == io::ErrorKind::WouldBlock,
-        _ => return false,
-    };
-    match source {
-        HandshakeError::Closed => true,
-        HandshakeError::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-        ),
+        DialError::Unix { source, .. } => source.kind() == io::ErrorKind::WouldBlock,
         _ => false,
     }
 }

@@ -145,7 +145,8 @@ pub(super) async fn greet_within<S: Connected>(
     };
     timeout_at(deadline, io.write_all(&own.encode()))
         .await
-        .map_err(timed_out)??;
+        .map_err(timed_out)?
+        .map_err(ended)?;
     let theirs = read_preface(&mut io, deadline, within).await?;
     let version = own.version.agree(theirs.version)?;
     if theirs.nonce == own.nonce {
