@@ -46,7 +46,7 @@ pub(super) async fn inspect(context: &Context, args: &InspectArgs) -> u8 {
             let output = context.output(args.query.json, args.query.wide);
             super::put_or_status(&output.pipe(&view))
         }
-        Ok(Reply::NotDone { reason, .. }) => failed(&not_done(&args.pipe, None, reason)),
+        Ok(Reply::NotDone { reason, .. }) => failed(&not_done(&args.pipe, None, reason, None)),
         Ok(_) => failed(&not_known()),
         Err(message) => failed(&message),
     }
@@ -64,11 +64,9 @@ pub(super) async fn kill(context: &Context, args: &KillArgs) -> u8 {
         };
         let message = match ask_daemon(context, &args.entry, query).await {
             Ok(Reply::Killed { .. }) => continue,
-            Ok(Reply::NotDone {
-                instead: Some(other),
-                ..
-            }) => elsewhere(pipe, &other),
-            Ok(Reply::NotDone { reason, .. }) => not_done(pipe, stage, reason),
+            Ok(Reply::NotDone { reason, instead }) => {
+                not_done(pipe, stage, reason, instead.as_ref())
+            }
             Ok(_) => not_known(),
             Err(message) => message,
         };
@@ -101,46 +99,49 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     format!("SIG{name}").parse().map_err(|_| wrong())
 }
 
-/// That a pipe is another node's, with a next step.
-pub(super) fn elsewhere(pipe: &str, other: &Conductor) -> Message {
-    let node = &other.node;
-    let address = other.address.as_deref().unwrap_or("HOST:PORT");
-    Message::new(format!("the pipe `{pipe}` is conducted by {node}")).with_help(format!(
-        "say it there: dpipes kill --connect {address} {pipe}   or on its own machine, as its user"
-    ))
-}
-
-/// Why nothing was done to a pipe, with a next step.
-pub(super) fn not_done(pipe: &str, stage: Option<StageNumber>, reason: NotDone) -> Message {
-    let (what, help) = match reason {
-        NotDone::NoSuchPipe => (
+/// Why nothing was done to a pipe, with a next step; `instead` is who conducts it, where that is another node.
+pub(super) fn not_done(
+    pipe: &str,
+    stage: Option<StageNumber>,
+    reason: NotDone,
+    instead: Option<&Conductor>,
+) -> Message {
+    let (what, help) = match (reason, instead) {
+        (_, Some(Conductor { node, address })) => (
+            format!("the pipe `{pipe}` is conducted by {node}"),
+            format!(
+                "say it there: dpipes kill --connect {} {pipe}   or on its own machine, as its user",
+                address.as_deref().unwrap_or("HOST:PORT")
+            ),
+        ),
+        (NotDone::NoSuchPipe, None) => (
             format!("no pipe `{pipe}` is conducted by a node that answers"),
             "those that are: dpipes ps -a --cluster".to_owned(),
         ),
-        NotDone::Ambiguous => (
+        (NotDone::Ambiguous, None) => (
             format!("more than one pipe begins or ends with `{pipe}`"),
             "say more of its name: dpipes ps -a".to_owned(),
         ),
-        NotDone::Over => (
+        (NotDone::Over, None) => (
             format!("the pipe `{pipe}` is over"),
             format!("what became of it: dpipes inspect {pipe}"),
         ),
-        NotDone::NoSuchStage => (
+        (NotDone::NoSuchStage, None) => (
             stage.map_or_else(String::new, |stage| {
                 format!("the pipe `{pipe}` has no stage {stage}")
             }),
             format!("its stages: dpipes inspect {pipe}"),
         ),
-        NotDone::NotYours => (
+        (NotDone::NotYours, None) => (
             format!("the pipe `{pipe}` is another user's"),
             "ask on the entry's own machine, as its user, as the user of the daemon, or as root"
                 .to_owned(),
         ),
-        NotDone::Busy => (
+        (NotDone::Busy, None) => (
             format!("the pipe `{pipe}` has not taken earlier orders yet"),
             "wait, and say it again".to_owned(),
         ),
-        NotDone::Other => (
+        (NotDone::Other, None) => (
             format!("nothing was done to the pipe `{pipe}`"),
             "ask with the entry's own version of dpipes for the reason".to_owned(),
         ),
@@ -164,7 +165,8 @@ mod tests {
 
     #[test]
     fn whatever_is_not_done_comes_with_a_next_step() {
-        let shown = |reason| not_done("01JD9", Some(StageNumber::new(7)), reason).render(false);
+        let shown =
+            |reason| not_done("01JD9", Some(StageNumber::new(7)), reason, None).render(false);
         insta::assert_snapshot!(
             [
                 NotDone::NoSuchPipe,

@@ -28,7 +28,7 @@ use crate::{
     },
     cli::{pipes::signal, render::failure},
     id::{PipeId, StageNumber},
-    wire::message::{NotDone, PipeView, Query, Reply, Silent},
+    wire::message::{Conductor, NotDone, PipeView, Query, Reply, Silent},
 };
 
 /// Pipes in one answer unless said otherwise.
@@ -205,7 +205,7 @@ pub(super) async fn find(
     let query = Query::Pipe { pipe, cluster };
     match state.observer.ask(&caller.asker(), query).await {
         Reply::Pipe(view) => Ok(view),
-        Reply::NotDone { reason, .. } => Err(not_done(reason)),
+        Reply::NotDone { reason, instead } => Err(not_done(reason, instead)),
         _ => Err(other_answer()),
     }
 }
@@ -241,25 +241,19 @@ pub(super) async fn end(
     let asker = (&caller.asker(), by.as_str());
     match state.observer.kill(asker, &pipe, signal, stage).await {
         Reply::Killed { pipe } => Ok((StatusCode::ACCEPTED, Json(Told { pipe }))),
-        Reply::NotDone {
-            reason,
-            instead: Some(other),
-        } => {
-            let problem = Problem::of_not_done(reason);
-            Err(problem.help(format!(
-                "{} conducts it, and has to be asked itself",
-                other.node
-            )))
-        }
-        Reply::NotDone { reason, .. } => Err(not_done(reason)),
+        Reply::NotDone { reason, instead } => Err(not_done(reason, instead)),
         _ => Err(other_answer()),
     }
 }
 
-fn not_done(reason: NotDone) -> Problem {
+fn not_done(reason: NotDone, instead: Option<Conductor>) -> Problem {
     let problem = Problem::of_not_done(reason);
-    match reason {
-        NotDone::NoSuchPipe => problem.help(
+    match (reason, instead) {
+        (_, Some(other)) => problem.help(format!(
+            "{} conducts it, and has to be asked itself",
+            other.node
+        )),
+        (NotDone::NoSuchPipe, None) => problem.help(
             "those of this node: /v1/pipes?all=true; those of others: /v1/pipes?cluster=true names the entry of each, which has to be asked itself",
         ),
         _ => problem,

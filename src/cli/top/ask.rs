@@ -164,11 +164,9 @@ async fn pass_on(session: &Session, order: Order) -> String {
                 )
             }
         },
-        Ok(Reply::NotDone {
-            instead: Some(other),
-            ..
-        }) => pipes::elsewhere(&name, &other).line(),
-        Ok(Reply::NotDone { reason, .. }) => pipes::not_done(&name, order.stage, reason).line(),
+        Ok(Reply::NotDone { reason, instead }) => {
+            pipes::not_done(&name, order.stage, reason, instead.as_ref()).line()
+        }
         Ok(_) => not_known().line(),
         Err(message) => message.line(),
     }
