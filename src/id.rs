@@ -13,6 +13,15 @@ use utoipa::ToSchema;
 #[schema(value_type = String, example = "01JD9S3V8Y6Q4T2R0P5N7M9K1H")]
 pub struct PipeId(Ulid);
 
+/// What somebody calls a pipe: its name, or enough of the beginning or the end of it, in letters of either case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PipeName {
+    /// The whole name.
+    Whole(PipeId),
+    /// A part of it: 1 to 26 letters and digits, in capitals.
+    Part(String),
+}
+
 /// The name of a node: what its daemon calls itself and what the registry lists.
 ///
 /// 1 to 63 bytes of letters, digits, `.`, `_`, `+`, `-` and `[`, which every registry can carry.
@@ -53,13 +62,6 @@ impl PipeId {
         u64::try_from(self.0.0 & u128::from(u64::MAX)).expect("masked to 64 bits")
     }
 
-    /// Whether a text can be the beginning or the end of a name, or a whole one.
-    #[must_use]
-    pub fn can_be_part(text: &str) -> bool {
-        let fits = (1..=ulid::ULID_LEN).contains(&text.len());
-        fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    }
-
     /// The name with this 128-bit value; for tests and decoders.
     #[must_use]
     pub const fn from_u128(value: u128) -> Self {
@@ -84,6 +86,31 @@ impl FromStr for PipeId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ulid::from_string(text).map(Self)
+    }
+}
+
+// === impl PipeName ===
+
+impl PipeName {
+    /// Reads what somebody typed; `None` for what no pipe can be called.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.to_ascii_uppercase();
+        if let Ok(pipe) = text.parse() {
+            return Some(Self::Whole(pipe));
+        }
+        let fits = (1..=ulid::ULID_LEN).contains(&text.len());
+        let legal = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (fits && legal).then_some(Self::Part(text))
+    }
+}
+
+impl fmt::Display for PipeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(pipe) => pipe.fmt(f),
+            Self::Part(part) => f.pad(part),
+        }
     }
 }
 
@@ -256,6 +283,18 @@ mod tests {
         let id = PipeId::generate();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_ne!(PipeId::generate(), id);
+    }
+
+    #[test]
+    fn a_pipe_is_called_by_a_whole_name_or_a_part_of_one_in_either_case() {
+        let id = PipeId::generate();
+        let typed = id.to_string().to_ascii_lowercase();
+        assert_eq!(PipeName::new(&typed), Some(PipeName::Whole(id)));
+        let part = PipeName::Part("M9K1H".to_owned());
+        assert_eq!(PipeName::new("m9K1h"), Some(part));
+        for nothing in ["", "a b", "ä", &"0".repeat(27)] {
+            assert_eq!(PipeName::new(nothing), None, "{nothing}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::chronicle::Chronicle;
 use crate::{
-    id::{Attempt, NodeId, PipeId, StageNumber},
+    id::{Attempt, NodeId, PipeId, PipeName, StageNumber},
     media::Coding,
     transport::{PeerAddress, RecvStream, code},
     wire::message::{LinkEndpoint, PipeView},
@@ -147,7 +147,7 @@ impl Runs {
     /// The runs whose pipes' names begin or end like this, those that were over within the last hour among them, each with who asked for it. There
     /// are two at most, for then the name is not enough.
     #[must_use]
-    pub fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
+    pub fn find(&self, name: &PipeName) -> Vec<(PipeView, PeerAddress)> {
         self.chronicle.find(name)
     }
 

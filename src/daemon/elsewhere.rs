@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{node::Node, view::cluster};
 use crate::{
-    id::PipeId,
+    id::PipeName,
     plan::{NodeCandidate, Tier},
     wire::message::{Conductor, NotDone, PipeView, Purpose, Query, Reply, Silent},
 };
@@ -59,16 +59,15 @@ pub(super) async fn pipes(node: &Arc<Node>, over: bool) -> Elsewhere {
 
 /// Asks every node but this one for the pipe that is meant, and says who conducts it. What its stages said stays there: the other node cannot know
 /// who wants it.
-pub(super) async fn pipe(node: &Arc<Node>, name: &str) -> Result<(PipeView, Conductor), NotDone> {
-    if !PipeId::can_be_part(name) {
-        return Err(NotDone::NoSuchPipe);
-    }
+pub(super) async fn pipe(
+    node: &Arc<Node>,
+    name: &PipeName,
+) -> Result<(PipeView, Conductor), NotDone> {
     let query = Query::Pipe {
-        pipe: name.to_owned(),
+        pipe: name.to_string(),
         cluster: false,
     };
     let mut answers = ask_all(node, query).await;
-    let is_whole = name.to_ascii_uppercase().parse::<PipeId>().is_ok();
     let mut found = None;
     while let Some((other, answer)) = answers.next().await {
         match answer {
@@ -82,7 +81,7 @@ pub(super) async fn pipe(node: &Arc<Node>, name: &str) -> Result<(PipeView, Cond
                 };
                 found = Some((pipe, conductor));
                 // Nobody else has it.
-                if is_whole {
+                if matches!(name, PipeName::Whole(_)) {
                     break;
                 }
             }

@@ -1,6 +1,6 @@
 //! What clients want to know of the pipes that are conducted here, and what they may do to them.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::sync::Arc;
 
 use rustix::process::geteuid;
 use tracing::info;
@@ -8,7 +8,7 @@ use tracing::info;
 use super::{elsewhere, node::Node};
 use crate::{
     coordinator::Order,
-    id::{PipeId, StageNumber},
+    id::{PipeName, StageNumber},
     transport::PeerAddress,
     wire::{
         limits,
@@ -32,7 +32,7 @@ pub(super) async fn pipes(node: &Arc<Node>, over: bool, cluster: bool) -> Reply 
     if cluster {
         let others = elsewhere::pipes(node, over).await;
         pipes.extend(others.pipes);
-        pipes.sort_by_key(|view| Reverse((view.began_ms, view.pipe)));
+        pipes.sort_by_key(PipeView::newest_first);
         left_out += others.left_out;
         silent = others.silent;
     }
@@ -62,18 +62,28 @@ pub(super) async fn pipe(
     name: &str,
     cluster: bool,
 ) -> Reply {
-    let found = match the_one(node, name) {
-        Err(NotDone::NoSuchPipe) if cluster => {
-            elsewhere::pipe(node, name).await.map(|(view, _)| view)
-        }
-        found => found.map(|found| shown_to(asker, found)),
-    };
-    match found {
+    match look_for(node, asker, name, cluster).await {
         Ok(view) => Reply::Pipe(view),
         Err(reason) => Reply::NotDone {
             reason,
             instead: None,
         },
+    }
+}
+
+async fn look_for(
+    node: &Arc<Node>,
+    asker: &PeerAddress,
+    name: &str,
+    cluster: bool,
+) -> Result<PipeView, NotDone> {
+    let name = PipeName::new(name).ok_or(NotDone::NoSuchPipe)?;
+    match the_one(node, &name) {
+        Err(NotDone::NoSuchPipe) if cluster => {
+            let (view, _) = elsewhere::pipe(node, &name).await?;
+            Ok(view)
+        }
+        found => found.map(|found| shown_to(asker, found)),
     }
 }
 
@@ -103,7 +113,9 @@ pub(super) async fn kill(
     signal: Option<i32>,
     stage: Option<StageNumber>,
 ) -> Reply {
+    let name = PipeName::new(name);
     let told = || {
+        let name = name.as_ref().ok_or(NotDone::NoSuchPipe)?;
         let (view, owner) = the_one(node, name)?;
         if view.state.is_over() {
             return Err(NotDone::Over);
@@ -131,8 +143,10 @@ pub(super) async fn kill(
     match told() {
         Ok(pipe) => Reply::Killed { pipe },
         Err(reason) => {
-            let instead = match reason {
-                NotDone::NoSuchPipe => elsewhere::pipe(node, name).await.ok(),
+            let instead = match &name {
+                Some(name) if reason == NotDone::NoSuchPipe => {
+                    elsewhere::pipe(node, name).await.ok()
+                }
                 _ => None,
             };
             Reply::NotDone {
@@ -144,10 +158,7 @@ pub(super) async fn kill(
 }
 
 /// The pipe of which a name was given, or a part of it.
-fn the_one(node: &Node, name: &str) -> Result<(PipeView, PeerAddress), NotDone> {
-    if !PipeId::can_be_part(name) {
-        return Err(NotDone::NoSuchPipe);
-    }
+fn the_one(node: &Node, name: &PipeName) -> Result<(PipeView, PeerAddress), NotDone> {
     let mut meant = node.runs().find(name);
     match (meant.pop(), meant.is_empty()) {
         (None, _) => Err(NotDone::NoSuchPipe),

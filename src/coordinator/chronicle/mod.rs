@@ -6,7 +6,6 @@ mod page;
 mod tail;
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
@@ -21,7 +20,7 @@ use tokio::{sync::broadcast, time::Instant};
 use self::flow::Flow;
 pub(super) use self::{page::Page, tail::Tail};
 use crate::{
-    id::{NodeId, PipeId},
+    id::{NodeId, PipeId, PipeName},
     transport::PeerAddress,
     wire::message::{Failure, PipeState, PipeView, milliseconds},
 };
@@ -126,23 +125,23 @@ impl Chronicle {
             let past = book.over.iter().filter(|_| over);
             book.live.values().chain(past).cloned().collect()
         };
-        runs.sort_by_cached_key(|run| Reverse((run.view.began_ms, run.view.pipe)));
+        runs.sort_by_cached_key(|run| run.view.newest_first());
         let left_out = runs.len().saturating_sub(most) as u64;
         let views = runs.iter().take(most).map(|run| run.now());
         (views.collect(), left_out)
     }
 
     /// The runs whose pipes' names begin or end like this, two at most, and who asked for each.
-    pub(super) fn find(&self, name: &str) -> Vec<(PipeView, PeerAddress)> {
-        let name = name.to_ascii_uppercase();
-        if let Ok(pipe) = name.parse() {
-            return self.get(pipe).into_iter().collect();
-        }
+    pub(super) fn find(&self, name: &PipeName) -> Vec<(PipeView, PeerAddress)> {
+        let part = match name {
+            PipeName::Whole(pipe) => return self.get(*pipe).into_iter().collect(),
+            PipeName::Part(part) => part.as_str(),
+        };
         let mut book = self.book();
         book.forget();
         let is_meant = |run: &&Arc<Written>| {
             let full = run.view.pipe.to_string();
-            full.starts_with(&name) || full.ends_with(&name)
+            full.starts_with(part) || full.ends_with(part)
         };
         let all = book.live.values().chain(&book.over);
         all.filter(is_meant)

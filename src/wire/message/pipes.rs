@@ -1,6 +1,6 @@
 //! What an entry tells of the pipes that it conducts.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -165,6 +165,12 @@ pub struct StageHere {
 // === impl PipeView ===
 
 impl PipeView {
+    /// What lists are sorted by, so that the newest comes first.
+    #[must_use]
+    pub const fn newest_first(&self) -> Reverse<(u64, PipeId)> {
+        Reverse((self.began_ms, self.pipe))
+    }
+
     /// The stages, to be changed in this view only.
     pub fn stages_mut(&mut self) -> &mut [StageView] {
         Arc::make_mut(&mut self.stages)
